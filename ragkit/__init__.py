@@ -1,0 +1,1 @@
+"""ragkit: documents to chunks, questions to answers with exact sources."""

@@ -1,0 +1,1 @@
+"""One file per chunker; each yields documents with chunks whose spans are exact from birth."""

@@ -1,0 +1,1 @@
+"""The `ragkit` command: one file per subcommand, all on top of `ragkit.Pipeline`."""

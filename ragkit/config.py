@@ -1,0 +1,112 @@
+"""Pipeline configuration: one typed object, read from YAML; unknown keys are refused with a suggestion.
+
+Each part is a mapping with its `name` and that part's own options, which are the keyword arguments of its class:
+
+    chunker: {name: recursive, size: 200}
+    embedder: {name: sentence_transformer, model: all-MiniLM-L6-v2}
+    store: {name: faiss}
+    retriever: {name: hybrid}
+    selector: {name: top_k, k: 5}
+    language_model: {name: local, model: SmolLM2-135M-Instruct}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ragkit.errors import ConfigError
+from ragkit.plugins import suggestion
+
+
+class PartConfig(BaseModel):
+    """A part by name, with its options."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, value: object) -> object:
+        """Accept `recursive`, `{name: recursive, size: 200}` and `{name: recursive, options: {size: 200}}`."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping):
+            rest = {key: item for key, item in value.items() if key not in ("name", "options")}
+            return {"name": value.get("name"), "options": {**value.get("options", {}), **rest}}
+        return value
+
+    def with_options(self, **options: Any) -> PartConfig:
+        """Return this part with `options` laid over its own."""
+        return PartConfig(name=self.name, options={**self.options, **options})
+
+
+class LoadingConfig(BaseModel):
+    """Caps that keep a hostile or broken file from costing more than an error, and the walk's ignore rules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_file_bytes: int = 512 * 2**20
+    """Largest file that is opened, in bytes."""
+    max_text_characters: int = 512 * 2**20
+    """Most characters one document may have after extraction."""
+    max_expansion: float = 200.0
+    """Most bytes that one byte of a compressed container (DOCX, gzip) may become."""
+    max_pages: int = 10_000
+    """Most pages of one document."""
+    max_seconds: float = 120.0
+    """Longest time that parsing one file may take."""
+    ignore: list[str] = Field(default_factory=list)
+    """Further patterns in .gitignore syntax; .gitignore and .ragkitignore files in the folders are obeyed."""
+    text_field: str = "text"
+    """The field of a JSONL record that holds the text."""
+    id_field: str = "doc_id"
+    """The field of a JSONL record that holds its id; records without it are named by their content."""
+
+
+class PipelineConfig(BaseModel):
+    """Everything that decides what an index holds and how it is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loading: LoadingConfig = LoadingConfig()
+    chunker: PartConfig = PartConfig(name="recursive")
+    embedder: PartConfig = PartConfig(name="sentence_transformer")
+    store: PartConfig = PartConfig(name="faiss")
+    retriever: PartConfig = PartConfig(name="hybrid")
+    selector: PartConfig = PartConfig(name="top_k")
+    language_model: PartConfig = PartConfig(name="local")
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> PipelineConfig:
+        """Return the configuration in `path`; raise ConfigError naming the file, the key and the nearest valid one."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}.", hint="Give a readable YAML file.") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid YAML: {error}.", hint="Correct the file.") from error
+        return cls.from_mapping(content or {}, origin=str(path))
+
+    @classmethod
+    def from_mapping(cls, content: object, origin: str = "configuration") -> PipelineConfig:
+        """Return the configuration that `content` describes; `origin` names it in errors."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(step) for step in first["loc"])
+            if first["type"] == "extra_forbidden":
+                model: type[BaseModel] = LoadingConfig if first["loc"][0] == "loading" else cls
+                valid = list(model.model_fields)
+                raise ConfigError(
+                    f"{origin}: unknown key {key!r}.",
+                    hint=f"{suggestion(str(first['loc'][-1]), valid)} Valid keys: {', '.join(valid)}.".lstrip(),
+                ) from None
+            raise ConfigError(f"{origin}: {key or 'top level'}: {first['msg']}.", hint="Correct the value.") from None

@@ -1,0 +1,128 @@
+"""The one exception tree of ragkit.
+
+    RagkitError
+    ├── UsageError               the call was wrong; exit status 2
+    │   ├── ConfigError          a configuration names an unknown key or holds a bad value
+    │   ├── FilterError          a --where expression does not parse
+    │   ├── UnknownPartError     no chunker, retriever, ... of that name
+    │   └── MissingExtraError    the part needs an optional dependency that is not installed
+    ├── LoadError                a source cannot be read as a document
+    ├── ContractError            a part broke the span contract or another one
+    ├── IndexStateError          anything wrong with an index on disk
+    │   ├── MissingIndexError    there is no index in that folder
+    │   ├── IndexMismatchError   the index was built with another embedder, chunker or format
+    │   ├── IndexLockedError     another process is writing
+    │   ├── CorruptIndexError    a checksum or a count does not hold
+    │   └── StorageError         the disk is full or not writable
+    ├── ModelError               a model cannot be found, loaded or run
+    │   └── ServerError          a model server refuses, fails or times out
+    └── BudgetExceededError      a stage would spend more than its Budget
+
+Every message says what was given and what was expected; `hint` says what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BudgetExceededError",
+    "ConfigError",
+    "ContractError",
+    "CorruptIndexError",
+    "FilterError",
+    "IndexLockedError",
+    "IndexMismatchError",
+    "IndexStateError",
+    "LoadError",
+    "MissingExtraError",
+    "MissingIndexError",
+    "ModelError",
+    "RagkitError",
+    "ServerError",
+    "StorageError",
+    "UnknownPartError",
+    "UsageError",
+]
+
+
+class RagkitError(Exception):
+    """Root of the tree: `message` says what happened, `hint` what to do next."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(RagkitError):
+    """The call was wrong: nothing was attempted."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A configuration names an unknown key or holds a bad value."""
+
+
+class FilterError(UsageError):
+    """A `--where` expression does not parse."""
+
+
+class UnknownPartError(UsageError):
+    """No part of that name is built in or offered by an installed package."""
+
+
+class MissingExtraError(UsageError):
+    """The part needs an optional dependency that is not installed."""
+
+
+class LoadError(RagkitError):
+    """A source cannot be read as a document."""
+
+
+class ContractError(RagkitError):
+    """A part broke a contract, for instance the span contract."""
+
+
+class IndexStateError(RagkitError):
+    """Anything wrong with an index on disk."""
+
+
+class MissingIndexError(IndexStateError):
+    """There is no index in that folder."""
+
+    exit_status = 2
+
+
+class IndexMismatchError(IndexStateError):
+    """The index was built with another embedder, chunker or format version."""
+
+    exit_status = 2
+
+
+class IndexLockedError(IndexStateError):
+    """Another process is writing this index."""
+
+
+class CorruptIndexError(IndexStateError):
+    """A checksum or a count of the index does not hold."""
+
+
+class StorageError(IndexStateError):
+    """The disk is full, or the folder is not writable."""
+
+
+class ModelError(RagkitError):
+    """A model cannot be found, loaded or run."""
+
+
+class ServerError(ModelError):
+    """A model server refuses, fails or times out."""
+
+
+class BudgetExceededError(RagkitError):
+    """A stage would spend more than its `Budget` allows."""

@@ -1,0 +1,1 @@
+"""Embedders, tokenizers and language models, and where their weights come from."""

@@ -1,0 +1,1 @@
+"""One file per way of choosing what goes into the prompt."""

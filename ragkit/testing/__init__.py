@@ -1,0 +1,1 @@
+"""Public conformance kits: prove that a part of your own keeps the contracts."""
