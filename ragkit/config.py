@@ -82,6 +82,8 @@ class PipelineConfig(BaseModel):
     retriever: PartConfig = PartConfig(name="hybrid")
     selector: PartConfig = PartConfig(name="top_k")
     language_model: PartConfig = PartConfig(name="local")
+    language: str = "english"
+    """Language of the lexical stemmer, or "none"; languages without spaces are searched by character pairs anyway."""
 
     @classmethod
     def from_yaml(cls, path: Path) -> PipelineConfig:

@@ -83,6 +83,8 @@ class Embedder(Protocol):
     dimension: int
     window: int
     """Tokens of one text that are read; what lies beyond is cut off and counted in a warning."""
+    tokenizer: Tokenizer
+    """Counts this embedder's tokens: chunk sizes are in its unit."""
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per question."""

@@ -54,20 +54,22 @@ class Document:
     text: str
     source: str
     doc_id: str = ""
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
     blocks: tuple[Block, ...] = ()
     pages: tuple[int, ...] = ()
+    text_hash: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         try:
-            text_id = content_hash("document", text=self.text)
+            text_hash = content_hash("document", text=self.text)
         except UnicodeEncodeError as error:
             raise ContractError(
                 f"{self.source}: character {error.start} is a lone surrogate, which is not valid Unicode text.",
                 hint="Decode the source with the right encoding, or replace such characters.",
             ) from None
+        object.__setattr__(self, "text_hash", text_hash)
         if not self.doc_id:
-            object.__setattr__(self, "doc_id", text_id)
+            object.__setattr__(self, "doc_id", text_hash)
 
     def page_at(self, offset: int) -> int | None:
         """Return the number of the page that holds `offset`, counted from 1, or None without pages."""
@@ -86,7 +88,7 @@ class Chunk:
     end: int
     text: str
     index_text: str = ""
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
 
     def __post_init__(self) -> None:
         if not self.index_text:

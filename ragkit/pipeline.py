@@ -1,0 +1,313 @@
+"""The whole way from files to answers, on one index folder."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from ragkit.answering.answer import answer
+from ragkit.answering.prompt import source_limit
+from ragkit.budget import Budget
+from ragkit.config import PipelineConfig
+from ragkit.errors import IndexMismatchError, LoadError, UsageError
+from ragkit.index.create import create_index, index_exists
+from ragkit.index.header import IndexHeader
+from ragkit.index.lock import writer_lock
+from ragkit.index.repair import RepairReport, repair_index
+from ragkit.index.snapshot import Snapshot
+from ragkit.index.verify import VerifyReport, verify
+from ragkit.index.writer import Committed, IndexWriter
+from ragkit.ingest import IndexReport, Ingest, nothing_found
+from ragkit.loaders.failure import Failure
+from ragkit.loaders.reading import read
+from ragkit.loaders.walk import walk
+from ragkit.parts import make_chunker, make_embedder, make_language_model, make_retriever, make_selector, make_store
+from ragkit.protocols import Chunker, Embedder, LanguageModel, Progress, Retriever
+from ragkit.retrievers.expansion import expand_hits
+from ragkit.schema import Answer, Chunked, Document, Hit, Selection
+
+
+class Pipeline:
+    """Index documents, retrieve chunks, select among them and answer questions with exact sources.
+
+    `index` is the index folder; it is created by the first `index()` or `add()`. Without `config` an existing index's
+    own configuration is used, else the defaults. A given `config` decides how questions are answered; where it would
+    have built another index than the one that exists, `index()` raises IndexMismatchError.
+
+        with Pipeline("my-index") as pipeline:
+            pipeline.index(["docs"])
+            answer = pipeline.ask("How do I install it?")
+    """
+
+    def __init__(
+        self, index: str | Path, config: PipelineConfig | None = None, *, progress: Progress | None = None
+    ) -> None:
+        self.folder = Path(index).absolute()
+        self._progress = progress
+        self._snapshot: Snapshot | None = None
+        self._retrievers: dict[str, Retriever] = {}
+        if config is None and index_exists(self.folder):
+            config = self.snapshot.header.config
+        self.config = config or PipelineConfig()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The generation of the index that questions are put to; `refresh` moves on to the newest one."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self.folder)
+        return self._snapshot
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The configured embedder, behind the on-disk cache."""
+        return make_embedder(self.config)
+
+    @cached_property
+    def chunker(self) -> Chunker:
+        """The configured chunker."""
+        return make_chunker(self.config, self.embedder)
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        """The configured language model."""
+        return make_language_model(self.config)
+
+    def index(self, sources: Sequence[str | Path], *, rebuild: bool = False) -> IndexReport:
+        """Bring the index up to date with files and folders; return what was done.
+
+        Only what changed is read, cut and embedded; what vanished below `sources` is removed; other sources stay.
+        `rebuild` starts afresh with the current configuration. All is one commit: when it fails or is interrupted,
+        the last generation stays as it was. Files that cannot be read are in `failed`; the rest is indexed.
+
+        Raises UsageError for a source that does not exist, LoadError if there is no document at all,
+        IndexMismatchError if the index was built otherwise, IndexLockedError if another process writes.
+        """
+        if not sources:
+            raise UsageError("No source was given.", hint="Name at least one file or folder.")
+        roots = [Path(source).resolve() for source in sources]
+        walked = walk(roots, self.config.loading, exclude=self.folder)
+        files = list(walked.files)
+        failed = list(walked.failed)
+        if not files and not failed:
+            raise nothing_found(roots, walked.skipped)
+
+        def fill(ingest: Ingest) -> None:
+            ingest.failed += failed
+            ingest.sources(files, roots)
+
+        return self._write(fill, rebuild=rebuild, skipped=walked.skipped)
+
+    def add(self, documents: Iterable[Document]) -> IndexReport:
+        """Add documents given as values, in one commit; one with the source and id of an indexed one replaces it."""
+        return self._write(lambda ingest: ingest.documents(documents), rebuild=False, skipped=0)
+
+    def remove(self, source: str) -> IndexReport:
+        """Remove all documents of `source` (an absolute path, or as given in Document.source)."""
+
+        def fill(ingest: Ingest) -> None:
+            ingest.removed += ingest.writer.remove_source(source)
+
+        return self._write(fill, rebuild=False, skipped=0)
+
+    def retrieve(
+        self, question: str, k: int = 10, *, where: str | None = None, retriever: str | None = None, expand: int = 0
+    ) -> list[Hit]:
+        """Return the `k` best chunks for `question`, best first.
+
+        `where` filters by metadata (docs/where.md); `retriever` is "dense", "lexical" or "hybrid"; `expand` widens
+        each hit by that many neighbouring chunks on both sides. Raises FilterError, UnknownPartError,
+        MissingIndexError, IndexMismatchError.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; it must be at least 1.", hint="Ask for one hit or more.")
+        hits = self._retriever(retriever or self.config.retriever.name).search(question, k, where)
+        return expand_hits(self.snapshot, hits, expand, expand) if expand else hits
+
+    def select(
+        self, question: str, hits: Sequence[Hit], *, selector: str | None = None, limit: int | None = None
+    ) -> Selection:
+        """Return which of `hits` go into the prompt, within `limit` tokens of the answering model."""
+        part = make_selector(self.config, selector, count=self.language_model.count)
+        return part.select(question, hits, limit, SnapshotCorpus(self.snapshot))
+
+    def ask(
+        self,
+        question: str,
+        k: int = 10,
+        *,
+        where: str | None = None,
+        retriever: str | None = None,
+        selector: str | None = None,
+        expand: int = 0,
+        max_tokens: int = 128,
+        budget: Budget | None = None,
+    ) -> Answer:
+        """Return the language model's answer to `question` with the spans of the sources that support it.
+
+        Raises what `retrieve` raises, ModelError if the model fails, BudgetExceededError before a limit is passed.
+        """
+        meter = (budget or Budget()).meter()
+        started = time.perf_counter()
+        hits = self.retrieve(question, k, where=where, retriever=retriever, expand=expand)
+        retrieved = time.perf_counter()
+        limit = source_limit(self.language_model, question, max_tokens)
+        selection = self.select(question, hits, selector=selector, limit=limit)
+        seconds = {"retrieve": retrieved - started, "select": time.perf_counter() - retrieved}
+        return answer(
+            question, selection, self.language_model, max_tokens=max_tokens, meter=meter, hits=hits, seconds=seconds
+        )
+
+    def verify(self) -> VerifyReport:
+        """Return the proof that the index is whole, or every problem found."""
+        return verify(self.folder)
+
+    def repair(self) -> RepairReport:
+        """Mend the index from its ledger, read damaged documents again from their sources, and verify the result."""
+        self._release()
+        with writer_lock(self.folder):
+            with IndexWriter(self.folder) as writer:
+                self.config = writer.header.config
+                done, again = repair_index(writer, self.embedder.embed_chunks)
+                committed = writer.commit()
+            self._sync_store(committed)
+        present = [source for source in again if Path(source).exists()]
+        if present:
+            self.index(present)
+            done.append(f"read {len(present)} sources again")
+        after = self.verify()
+        return RepairReport(after.generation, tuple(done), after.problems)
+
+    def refresh(self) -> None:
+        """Move on to the newest generation of the index."""
+        self._release()
+
+    def close(self) -> None:
+        """Release the snapshot of the index."""
+        self._release()
+
+    def __enter__(self) -> Pipeline:
+        """Return the pipeline itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pipeline."""
+        self.close()
+
+    def _write(self, fill: Callable[[Ingest], None], *, rebuild: bool, skipped: int) -> IndexReport:
+        """Run `fill` inside one commit and return the report."""
+        started = time.perf_counter()
+        self._release()
+        if not index_exists(self.folder):
+            create_index(self.folder, self._header(uuid.uuid4().hex))
+        with writer_lock(self.folder):
+            with IndexWriter(self.folder) as writer:
+                if rebuild:
+                    writer.clear()
+                    writer.header = self._header(writer.header.index_id)
+                else:
+                    self._check_same(writer.header)
+                ingest = Ingest(
+                    writer, self.config.loading, lambda: self.chunker, lambda: self.embedder, self._progress
+                )
+                fill(ingest)
+                documents, chunks = writer.count("documents"), writer.count("chunks")
+                committed = writer.commit()
+            self._sync_store(committed)
+        return IndexReport(
+            documents=documents,
+            chunks=chunks,
+            added=ingest.added,
+            updated=ingest.updated,
+            unchanged=ingest.unchanged,
+            removed=ingest.removed,
+            failed=tuple(ingest.failed),
+            skipped=skipped,
+            seconds=time.perf_counter() - started,
+            generation=committed.generation,
+        )
+
+    def _header(self, index_id: str) -> IndexHeader:
+        return IndexHeader(
+            index_id=index_id,
+            config=self.config,
+            embedder_fingerprint=self.embedder.fingerprint,
+            chunker_fingerprint=self.chunker.fingerprint,
+            dimension=self.embedder.dimension,
+        )
+
+    def _check_same(self, header: IndexHeader) -> None:
+        """Raise IndexMismatchError unless this configuration builds what `header` says was built."""
+        asked, built = self.config, header.config
+        for part in ("embedder", "chunker", "store", "language"):
+            if getattr(asked, part) != getattr(built, part) and not self._same_part(part, header):
+                raise IndexMismatchError(
+                    f"{self.folder} was built with the {part} {_shown(getattr(built, part))}; "
+                    f"{_shown(getattr(asked, part))} was asked for.",
+                    hint="Keep the index's own, use another --index folder, or start afresh with --rebuild.",
+                )
+        self._check_embedder(header)
+        if self.chunker.fingerprint != header.chunker_fingerprint:
+            raise IndexMismatchError(
+                f"{self.folder} was cut by another version of the chunker {built.chunker.name!r}.",
+                hint="Start afresh with --rebuild, or use another --index folder.",
+            )
+
+    def _same_part(self, part: str, header: IndexHeader) -> bool:
+        """Return whether a part that is configured in other words still makes the same thing."""
+        if part == "embedder":
+            return self.embedder.fingerprint == header.embedder_fingerprint
+        return part == "chunker" and self.chunker.fingerprint == header.chunker_fingerprint
+
+    def _check_embedder(self, header: IndexHeader) -> None:
+        if self.embedder.fingerprint != header.embedder_fingerprint:
+            raise IndexMismatchError(
+                f"{self.folder} was built with the embedder {_shown(header.config.embedder)} "
+                f"(fingerprint {header.embedder_fingerprint[:12]}); {self.embedder.name} "
+                f"(fingerprint {self.embedder.fingerprint[:12]}) cannot search it.",
+                hint="Use the embedder that built the index, or start afresh with `ragkit index --rebuild`.",
+            )
+
+    def _retriever(self, name: str) -> Retriever:
+        if name not in self._retrievers:
+            if name != "lexical":
+                self._check_embedder(self.snapshot.header)
+            self._retrievers[name] = make_retriever(self.config, name, self.snapshot, lambda: self.embedder)
+        return self._retrievers[name]
+
+    def _sync_store(self, committed: Committed) -> None:
+        """Bring the vector store, a projection of the ledger, to the generation just committed."""
+        with Snapshot(self.folder) as snapshot:
+            make_store(self.config, snapshot).sync(snapshot, committed.generation - 1, committed.added, committed.removed)
+
+    def _release(self) -> None:
+        self._retrievers.clear()
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None
+
+
+class SnapshotCorpus:
+    """What a selector may look up, on one snapshot (protocols.Corpus)."""
+
+
+def chunk_file(path: str | Path, config: PipelineConfig | None = None) -> Iterator[Chunked]:
+    """Yield the documents of one file with their chunks, without any index.
+
+    Raises LoadError with the reason if the file cannot be read.
+    """
+    settings = config or PipelineConfig()
+    chunker = make_chunker(settings, make_embedder(settings))
+
+    def documents() -> Iterator[Document]:
+        for item in read(Path(path).resolve(), settings.loading):
+            if isinstance(item, Failure):
+                raise LoadError(f"{item.source}: {item.reason}.", hint="Give a readable document.")
+            yield item
+
+    return chunker.chunk(documents())
