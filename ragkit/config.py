@@ -62,6 +62,8 @@ class LoadingConfig(BaseModel):
     """Most pages of one document."""
     max_seconds: float = 120.0
     """Longest time that parsing one file may take."""
+    max_memory_bytes: int = 2 * 2**30
+    """Most memory of the process that parses untrusted formats, its code included (where the system can limit it)."""
     ignore: list[str] = Field(default_factory=list)
     """Further patterns in .gitignore syntax; .gitignore and .ragkitignore files in the folders are obeyed."""
     text_field: str = "text"

@@ -37,6 +37,7 @@ __all__ = [
     "MissingIndexError",
     "ModelError",
     "RagkitError",
+    "RagkitWarning",
     "ServerError",
     "StorageError",
     "UnknownPartError",
@@ -126,3 +127,7 @@ class ServerError(ModelError):
 
 class BudgetExceededError(RagkitError):
     """A stage would spend more than its `Budget` allows."""
+
+
+class RagkitWarning(UserWarning):
+    """Something was done that the user may not expect, for instance a text was cut off; the result is still valid."""

@@ -1,25 +1,65 @@
-"""Parts made from a configuration, each with the resources that it asks for."""
+"""Parts made from a configuration, each with the resources that its constructor asks for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import cast
 
 from ragkit.config import PartConfig, PipelineConfig
+from ragkit.index.snapshot import Snapshot
 from ragkit.plugins import create
-from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector
+from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector, Store
 
 
 def make_embedder(config: PipelineConfig) -> Embedder:
     """Return the configured embedder behind the on-disk cache; no weights are loaded before they are needed."""
-    from ragkit.models.cache import cached
+    from ragkit.models.cache import cached_embedder
 
-    embedder: Embedder = create("embedders", config.embedder.name, config.embedder.options)
-    return cached(embedder)
+    return cached_embedder(cast(Embedder, _make("embedders", config.embedder)))
 
 
 def make_chunker(config: PipelineConfig, embedder: Embedder) -> Chunker:
     """Return the configured chunker; sizes count the tokens of `embedder`."""
-    part = config.chunker
+    made = _make("chunkers", config.chunker, tokenizer=embedder.tokenizer, embedder=embedder)
+    return cast(Chunker, made)
+
+
+def make_store(config: PipelineConfig, snapshot: Snapshot) -> Store:
+    """Return the configured vector store, open on `snapshot`."""
+    return cast(Store, _make("stores", config.store, snapshot=snapshot))
+
+
+def make_retriever(
+    config: PipelineConfig, name: str, snapshot: Snapshot, embedder: Callable[[], Embedder]
+) -> Retriever:
+    """Return the retriever `name` on `snapshot`; its options apply where it is the configured one.
+
+    `embedder` and the store are made only if the retriever asks for them.
+    """
+    part = config.retriever if name == config.retriever.name else PartConfig(name=name)
     return cast(
-        Chunker, create("chunkers", part.name, part.options, tokenizer=embedder.tokenizer, embedder=embedder)
+        Retriever,
+        _make(
+            "retrievers",
+            part,
+            snapshot=snapshot,
+            embedder=embedder,
+            store=cache(lambda: make_store(config, snapshot)),
+        ),
     )
+
+
+def make_selector(config: PipelineConfig, name: str | None, count: Callable[[Sequence[str]], list[int]]) -> Selector:
+    """Return the selector `name` (None: the configured one); `count` counts the answering model's tokens."""
+    part = config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
+    return cast(Selector, _make("selectors", part, count=count))
+
+
+def make_language_model(config: PipelineConfig) -> LanguageModel:
+    """Return the configured language model; no weights are loaded before they are needed."""
+    return cast(LanguageModel, _make("language_models", config.language_model))
+
+
+def _make(kind: str, part: PartConfig, **resources: object) -> object:
+    return create(kind, part.name, part.options, **resources)

@@ -12,8 +12,10 @@ from types import TracebackType
 from ragkit.answering.answer import answer
 from ragkit.answering.prompt import source_limit
 from ragkit.budget import Budget
+from ragkit.compatibility import check_built_alike, check_embedder
 from ragkit.config import PipelineConfig
-from ragkit.errors import IndexMismatchError, LoadError, UsageError
+from ragkit.corpus import SnapshotCorpus
+from ragkit.errors import LoadError, UsageError
 from ragkit.index.create import create_index, index_exists
 from ragkit.index.header import IndexHeader
 from ragkit.index.lock import writer_lock
@@ -211,7 +213,7 @@ class Pipeline:
                     writer.clear()
                     writer.header = self._header(writer.header.index_id)
                 else:
-                    self._check_same(writer.header)
+                    check_built_alike(self.folder, writer.header, self._header(writer.header.index_id))
                 ingest = Ingest(
                     writer, self.config.loading, lambda: self.chunker, lambda: self.embedder, self._progress
                 )
@@ -241,59 +243,24 @@ class Pipeline:
             dimension=self.embedder.dimension,
         )
 
-    def _check_same(self, header: IndexHeader) -> None:
-        """Raise IndexMismatchError unless this configuration builds what `header` says was built."""
-        asked, built = self.config, header.config
-        for part in ("embedder", "chunker", "store", "language"):
-            if getattr(asked, part) != getattr(built, part) and not self._same_part(part, header):
-                raise IndexMismatchError(
-                    f"{self.folder} was built with the {part} {_shown(getattr(built, part))}; "
-                    f"{_shown(getattr(asked, part))} was asked for.",
-                    hint="Keep the index's own, use another --index folder, or start afresh with --rebuild.",
-                )
-        self._check_embedder(header)
-        if self.chunker.fingerprint != header.chunker_fingerprint:
-            raise IndexMismatchError(
-                f"{self.folder} was cut by another version of the chunker {built.chunker.name!r}.",
-                hint="Start afresh with --rebuild, or use another --index folder.",
-            )
-
-    def _same_part(self, part: str, header: IndexHeader) -> bool:
-        """Return whether a part that is configured in other words still makes the same thing."""
-        if part == "embedder":
-            return self.embedder.fingerprint == header.embedder_fingerprint
-        return part == "chunker" and self.chunker.fingerprint == header.chunker_fingerprint
-
-    def _check_embedder(self, header: IndexHeader) -> None:
-        if self.embedder.fingerprint != header.embedder_fingerprint:
-            raise IndexMismatchError(
-                f"{self.folder} was built with the embedder {_shown(header.config.embedder)} "
-                f"(fingerprint {header.embedder_fingerprint[:12]}); {self.embedder.name} "
-                f"(fingerprint {self.embedder.fingerprint[:12]}) cannot search it.",
-                hint="Use the embedder that built the index, or start afresh with `ragkit index --rebuild`.",
-            )
-
     def _retriever(self, name: str) -> Retriever:
         if name not in self._retrievers:
             if name != "lexical":
-                self._check_embedder(self.snapshot.header)
+                check_embedder(self.folder, self.snapshot.header, self.embedder)
             self._retrievers[name] = make_retriever(self.config, name, self.snapshot, lambda: self.embedder)
         return self._retrievers[name]
 
     def _sync_store(self, committed: Committed) -> None:
         """Bring the vector store, a projection of the ledger, to the generation just committed."""
         with Snapshot(self.folder) as snapshot:
-            make_store(self.config, snapshot).sync(snapshot, committed.generation - 1, committed.added, committed.removed)
+            store = make_store(self.config, snapshot)
+            store.sync(snapshot, committed.generation - 1, committed.added, committed.removed)
 
     def _release(self) -> None:
         self._retrievers.clear()
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
-
-
-class SnapshotCorpus:
-    """What a selector may look up, on one snapshot (protocols.Corpus)."""
 
 
 def chunk_file(path: str | Path, config: PipelineConfig | None = None) -> Iterator[Chunked]:

@@ -1,0 +1,30 @@
+#!/bin/sh
+# The main job on real documents: index a folder, ask three questions, see where the answers stand.
+# `make demo` runs it with the project's own documents; give other files and folders as arguments.
+set -eu
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- README.md CONTRIBUTING.md SECURITY.md docs
+index=.demo/index
+
+say() { printf '\n\033[1m$ %s\033[0m\n' "$1"; }
+ask() {
+    say "ragkit ask \"$1\" --index $index -k 4"
+    ragkit ask "$1" --index "$index" -k 4
+}
+
+say "ragkit index $* --index $index"
+ragkit index "$@" --index "$index"
+ask "What does exit status 3 of ragkit mean?"
+ask "Which operators does a where filter understand?"
+ask "What does an index look like after a process was killed?"
+
+cat <<END
+
+How to go on, after: . .venv/bin/activate
+  ragkit index YOUR_FOLDER --index my-index        index your own documents
+  ragkit ask "..." --index my-index                the small local model answers
+  ragkit ask "..." --index my-index --llm MODEL --llm-url http://localhost:8000/v1
+                                                   a better model answers
+  ragkit query "..." --index my-index --json       only the sources, for programs (docs/json.md)
+  ragkit chunk FILE --chunk-size 128               see how a file is cut
+END

@@ -1,0 +1,95 @@
+"""`ragkit ask`: an answer, with numbered citations that resolve to exact spans of the sources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.padding import Padding
+from rich.text import Text
+
+from ragkit.cli import options
+from ragkit.cli.opening import check_question, opened
+from ragkit.cli.output import show, write_reply
+from ragkit.cli.settings import Settings
+from ragkit.cli.text import place, visible
+
+if TYPE_CHECKING:
+    from ragkit.schema import Answer
+
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        "--llm", metavar="MODEL", help="The answering model: a hub id, a local folder, or with --llm-url a served one."
+    ),
+]
+LlmUrl = Annotated[
+    str | None,
+    typer.Option("--llm-url", metavar="URL", help="An OpenAI-compatible server, e.g. http://localhost:8000/v1."),
+]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer, in the model's tokens.")
+]
+
+
+def ask(
+    question: options.Question,
+    folder: options.Index,
+    k: options.Results = 10,
+    retriever: options.Retriever = None,
+    selector: options.Selector = None,
+    where: options.Where = None,
+    expand: options.Expand = 0,
+    llm: Llm = None,
+    llm_url: LlmUrl = None,
+    max_tokens: MaxTokens = 128,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> int:
+    """Answer a question from the indexed documents, and say exactly where each sentence stands.
+
+    Citations are found by aligning the answer with the sources, not by trusting the model.
+    """
+    check_question(question)
+    settings = Settings(config=config, llm=llm, llm_url=llm_url)
+    with opened(folder, settings, "Answering", silent=as_json) as pipeline:
+        answer = pipeline.ask(
+            question, k, where=where, retriever=retriever, selector=selector, expand=expand, max_tokens=max_tokens
+        )
+    if as_json:
+        from ragkit.cli.contract import AskReply
+
+        write_reply(AskReply.of(answer))
+    else:
+        _show(answer)
+    return 0
+
+
+def _show(answer: Answer) -> None:
+
+    show(_answer(answer), Text())
+    for citation in answer.citations:
+        where = place(citation.source, citation.page, citation.line)
+        show(Text.assemble((f"[{citation.marker}] ", "bold green"), (where, "bold cyan")))
+        show(Padding(Text(visible(citation.text).rstrip()), (0, 0, 0, 4), expand=False))
+    if not answer.citations:
+        show(Text("No span of the sources supports this answer.", style="bold yellow"))
+    elif answer.unsupported:
+        show(Text("No span was found for:", style="bold yellow"))
+        for sentence in answer.unsupported:
+            show(Padding(Text(visible(sentence)), (0, 0, 0, 4), expand=False))
+    show(
+        Text(),
+        Text(
+            f"Answered by {answer.model}. Name a better model with --llm MODEL, "
+            "or a served one with --llm MODEL --llm-url URL.",
+            style="dim",
+        ),
+    )
+
+
+def _answer(answer: Answer) -> Text:
+    """Return the answer with its markers in colour."""
+    text = Text(visible(answer.text).strip())
+    text.highlight_regex(r"\[\d+\]", "bold green")
+    return text

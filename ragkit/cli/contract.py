@@ -1,0 +1,327 @@
+"""The JSON replies: keys, types and meanings. docs/json.md is generated from these classes.
+
+The contract is stable: keys are added, never renamed or removed, and no number is infinite or not a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from ragkit.cli.text import encodable
+
+if TYPE_CHECKING:
+    from ragkit.index.repair import RepairReport
+    from ragkit.index.verify import VerifyReport
+    from ragkit.ingest import IndexReport
+    from ragkit.models.hub import ModelInfo
+    from ragkit.schema import Answer, Chunked, Citation, Document, Hit
+
+JsonValue = str | bool | int | FiniteFloat | None
+
+
+class Reply(BaseModel):
+    """What a command says under `--json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorReply(Reply):
+    """Any failure, as the only thing on standard error."""
+
+    error: str = Field(description="Name of the error class, such as MissingIndexError, UsageError or Interrupted")
+    message: str = Field(description="What was given or found, and what was expected")
+    hint: str = Field(description="What to do next; may be empty")
+
+
+class FailureReply(Reply):
+    """One input that was left out."""
+
+    source: str = Field(description="The file, or the record of a file")
+    reason: str = Field(description="Why it could not be read")
+
+
+class IndexReply(Reply):
+    """`ragkit index SRC... --index DIR`. Exit status 3 if `failed` is not empty."""
+
+    documents: int = Field(description="Documents in the index now", ge=0)
+    chunks: int = Field(description="Chunks in the index now", ge=0)
+    added: int = Field(description="Documents that are new", ge=0)
+    updated: int = Field(description="Documents whose content changed", ge=0)
+    unchanged: int = Field(description="Documents that were left as they are", ge=0)
+    removed: int = Field(description="Documents that are gone from the sources and from the index", ge=0)
+    failed: list[FailureReply] = Field(description="Inputs that could not be read; all others were indexed")
+    seconds: FiniteFloat = Field(description="Wall-clock time of the run", ge=0)
+    generation: int = Field(description="Number of the commit that the index is at", ge=0)
+
+    @classmethod
+    def of(cls, report: IndexReport) -> Self:
+        """Return the reply that says what `report` says."""
+        failed = [
+            FailureReply(source=encodable(failure.source), reason=encodable(failure.reason))
+            for failure in report.failed
+        ]
+        counts = {key: getattr(report, key) for key in ("documents", "chunks", "added", "updated", "unchanged")}
+        return cls(
+            **counts,
+            removed=report.removed,
+            failed=failed,
+            seconds=report.seconds,
+            generation=report.generation,
+        )
+
+
+class HitReply(Reply):
+    """One chunk that was found; `text` equals the document's text from `start` to `end`, in code points."""
+
+    rank: int = Field(description="Place in the retriever's list, from 1", ge=1)
+    score: FiniteFloat = Field(description="Higher is better; scales differ between retrievers")
+    doc_id: str = Field(description="Id of the document: the hash of its content unless the source gave one")
+    source: str = Field(description="The file it came from")
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    text: str
+    page: int | None = Field(description="Page of `start`, from 1; null where the format has no pages")
+    line: int | None = Field(description="Line of `start`, from 1; null where lines mean nothing")
+    metadata: dict[str, JsonValue] = Field(description="The document's metadata overlaid with the chunk's")
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """Return the reply that says what `hit` says."""
+        return cls(
+            rank=hit.rank,
+            score=float(hit.score),
+            doc_id=hit.chunk.doc_id,
+            source=encodable(hit.source),
+            start=hit.chunk.start,
+            end=hit.chunk.end,
+            text=hit.chunk.text,
+            page=hit.page,
+            line=hit.line,
+            metadata=finite(hit.chunk.metadata),
+        )
+
+
+class QueryReply(Reply):
+    """`ragkit query QUESTION --index DIR`."""
+
+    question: str
+    hits: list[HitReply] = Field(description="Best first; with --selector, what it kept in its order")
+
+    @classmethod
+    def of(cls, question: str, hits: Sequence[Hit]) -> Self:
+        """Return the reply that lists `hits`."""
+        return cls(question=question, hits=[HitReply.of(hit) for hit in hits])
+
+
+class CitationReply(Reply):
+    """A span of a source that supports the answer where it says `[marker]`."""
+
+    marker: int = Field(ge=1)
+    source: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    text: str = Field(description="Exactly the document's text from `start` to `end`")
+    page: int | None
+    line: int | None
+
+    @classmethod
+    def of(cls, citation: Citation) -> Self:
+        """Return the reply that says what `citation` says."""
+        keys = ("marker", "start", "end", "text", "page", "line")
+        return cls(source=encodable(citation.source), **{key: getattr(citation, key) for key in keys})
+
+
+class AskReply(Reply):
+    """`ragkit ask QUESTION --index DIR`."""
+
+    question: str
+    answer: str = Field(description="With markers [1], [2], ... where a citation supports it")
+    model: str = Field(description="The language model that wrote the answer")
+    citations: list[CitationReply]
+    trace: dict[str, Any] = Field(
+        description="How the answer came about: hits, scores, what was cut and why, tokens, times, and under "
+        "`unsupported` the sentences for which no span was found"
+    )
+
+    @classmethod
+    def of(cls, answer: Answer) -> Self:
+        """Return the reply that says what `answer` says."""
+        return cls(
+            question=answer.question,
+            answer=answer.text,
+            model=answer.model,
+            citations=[CitationReply.of(citation) for citation in answer.citations],
+            trace=finite({"unsupported": list(answer.unsupported), **answer.trace}),
+        )
+
+
+class ChunkReply(Reply):
+    """One chunk of a file."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    text: str = Field(description="Exactly the document's text from `start` to `end`")
+    index_text: str = Field(description="What is embedded and searched")
+    metadata: dict[str, JsonValue] = Field(
+        description="The document's metadata overlaid with the chunk's; `doc_id` too where the file holds several "
+        "documents, each with offsets of its own"
+    )
+
+
+class ChunkingReply(Reply):
+    """`ragkit chunk FILE`. `ragkit chunk --text FILE` prints the text that the offsets count in."""
+
+    source: str
+    chunker: str
+    chunks: list[ChunkReply]
+
+    @classmethod
+    def of(cls, source: str, chunker: str, documents: Sequence[Chunked]) -> Self:
+        """Return the reply that lists the chunks of `documents`."""
+        several = len(documents) > 1
+        chunks = [
+            ChunkReply(
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+                index_text=chunk.index_text,
+                metadata=finite(
+                    {**document.metadata, **chunk.metadata, **({"doc_id": document.doc_id} if several else {})}
+                ),
+            )
+            for document, found in documents
+            for chunk in found
+        ]
+        return cls(source=encodable(source), chunker=chunker, chunks=chunks)
+
+
+class TextReply(Reply):
+    """`ragkit chunk FILE --text`: the text that offsets count in."""
+
+    source: str
+    doc_id: str
+    text: str
+
+    @classmethod
+    def of(cls, source: str, document: Document) -> Self:
+        """Return the reply that holds the text of `document`."""
+        return cls(source=encodable(source), doc_id=document.doc_id, text=document.text)
+
+
+class ModelReply(Reply):
+    """A model that ragkit knows by name."""
+
+    name: str
+    role: str = Field(description="embedder or language model")
+    license: str
+    cached: bool = Field(description="Whether it is on this machine and can be used with the network off")
+    path: str = Field(description="Folder that holds its files, or would")
+    bytes: int = Field(description="What it occupies, or what fetching it downloads", ge=0)
+    source: str = Field(description="Where it came from, or would come from")
+
+    @classmethod
+    def of(cls, model: ModelInfo) -> Self:
+        """Return the reply that says what `model` says."""
+        return cls(
+            name=model.name,
+            role=model.role,
+            license=model.license,
+            cached=model.present,
+            path=encodable(str(model.path)),
+            bytes=model.bytes,
+            source=model.source,
+        )
+
+
+class ModelsReply(Reply):
+    """`ragkit models`, and `ragkit models fetch` once all are there."""
+
+    models: list[ModelReply]
+
+
+class ProblemReply(Reply):
+    """One thing that does not hold."""
+
+    part: str = Field(description="The part of the index: ledger, segment, postings, ...")
+    detail: str = Field(description="What was found and what was expected")
+
+
+class VerifyReply(Reply):
+    """`ragkit verify --index DIR`. Exit status 1 if `problems` is not empty."""
+
+    ok: bool
+    generation: int = Field(ge=0)
+    documents: int = Field(ge=0)
+    chunks: int = Field(ge=0)
+    problems: list[ProblemReply]
+
+    @classmethod
+    def of(cls, report: VerifyReport) -> Self:
+        """Return the reply that says what `report` says."""
+        problems = [ProblemReply(part=item.part, detail=encodable(item.detail)) for item in report.problems]
+        return cls(
+            ok=not problems,
+            generation=report.generation,
+            documents=report.documents,
+            chunks=report.chunks,
+            problems=problems,
+        )
+
+
+class RepairReply(Reply):
+    """`ragkit repair --index DIR`. Exit status 1 if something remains."""
+
+    ok: bool
+    generation: int = Field(ge=0)
+    repaired: list[str] = Field(description="What was restored")
+    remaining: list[ProblemReply] = Field(description="What could not be restored")
+
+    @classmethod
+    def of(cls, report: RepairReport) -> Self:
+        """Return the reply that says what `report` says."""
+        remaining = [ProblemReply(part=item.part, detail=encodable(item.detail)) for item in report.remaining]
+        return cls(
+            ok=not remaining,
+            generation=report.generation,
+            repaired=[encodable(part) for part in report.repaired],
+            remaining=remaining,
+        )
+
+
+COMMANDS: dict[str, type[Reply]] = {
+    "index": IndexReply,
+    "query": QueryReply,
+    "ask": AskReply,
+    "chunk": ChunkingReply,
+    "chunk --text": TextReply,
+    "models": ModelsReply,
+    "verify": VerifyReply,
+    "repair": RepairReply,
+    "errors": ErrorReply,
+}
+"""Every reply by the command it answers; `errors` goes to standard error, all others to standard output."""
+
+
+def finite(value: Any) -> Any:
+    """Return `value` as plain JSON: infinities and NaN become null, mappings and sequences dicts and lists.
+
+    >>> finite({"score": float("nan"), "rows": (1, 2)})
+    {'score': None, 'rows': [1, 2]}
+    """
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return encodable(value)
+        case Mapping():
+            return {encodable(str(key)): finite(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [finite(item) for item in value]
+        case _:
+            return finite(value.item()) if hasattr(value, "item") else encodable(str(value))

@@ -1,0 +1,123 @@
+"""From options and a YAML file to one PipelineConfig. What the command line says goes over what the file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from ragkit.config import PartConfig, PipelineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings one command line gives; None means not given."""
+
+    config: Path | None = None
+    chunker: str | None = None
+    chunk_size: int | None = None
+    overlap: int | None = None
+    embedder: str | None = None
+    store: str | None = None
+    llm: str | None = None
+    llm_url: str | None = None
+
+    def given(self) -> bool:
+        """Return whether anything was given at all."""
+        return self != Settings()
+
+    def over(self, base: PipelineConfig) -> PipelineConfig:
+        """Return `base` with these options (not the file) laid over it."""
+        options = {"size": self.chunk_size, "overlap": self.overlap}
+        chunker = _named(base.chunker, self.chunker).with_options(
+            **{key: value for key, value in options.items() if value is not None}
+        )
+        parts: dict[str, PartConfig] = {
+            "chunker": chunker,
+            "embedder": _embedder(base.embedder, self.embedder),
+            "store": _named(base.store, self.store),
+            "language_model": _language_model(base.language_model, self.llm, self.llm_url),
+        }
+        return base.model_copy(update=parts)
+
+
+def for_indexing(folder: Path, settings: Settings) -> PipelineConfig | None:
+    """Return the configuration to index with, or None where the index's own (or the default one) is meant.
+
+    A file is the whole configuration: what it leaves out has its default, so that one command always builds one index.
+    Without a file, options go over what the index was built with.
+    """
+    from ragkit.config import PipelineConfig
+
+    if not settings.given():
+        return None
+    if settings.config is not None:
+        return settings.over(PipelineConfig.from_yaml(settings.config))
+    return settings.over(stored(folder))
+
+
+def for_asking(folder: Path, settings: Settings) -> PipelineConfig | None:
+    """Return the configuration to ask an existing index with, or None where its own is meant.
+
+    What the file does not say is as the index was built.
+    """
+    from ragkit.config import PipelineConfig
+
+    if not settings.given():
+        return None
+    base = stored(folder)
+    if settings.config is not None:
+        asked = PipelineConfig.from_yaml(settings.config)
+        base = base.model_copy(update={key: getattr(asked, key) for key in asked.model_fields_set})
+    return settings.over(base)
+
+
+def for_chunking(settings: Settings) -> PipelineConfig:
+    """Return the configuration to chunk a file with, outside any index."""
+    from ragkit.config import PipelineConfig
+
+    base = PipelineConfig.from_yaml(settings.config) if settings.config is not None else PipelineConfig()
+    return settings.over(base)
+
+
+def stored(folder: Path) -> PipelineConfig:
+    """Return the configuration an index was built with; the default one where there is no index."""
+    from ragkit.pipeline import Pipeline
+
+    with Pipeline(folder) as pipeline:
+        return pipeline.config
+
+
+def _named(part: PartConfig, name: str | None) -> PartConfig:
+    """Return `part`, or the one called `name` with default options: options of one part mean nothing to another."""
+    from ragkit.config import PartConfig
+
+    return part if name is None or name == part.name else PartConfig(name=name)
+
+
+def _embedder(part: PartConfig, name: str | None) -> PartConfig:
+    """Return the embedder `name`: a part, or else a model for sentence-transformers."""
+    from ragkit.plugins import names
+
+    if name is None or name in names("embedders"):
+        return _named(part, name)
+    return _named(part, "sentence_transformer").with_options(model=name)
+
+
+def _language_model(part: PartConfig, model: str | None, url: str | None) -> PartConfig:
+    """Return the language model: `model` as served at `url`, or run here."""
+    from ragkit.config import PartConfig
+
+    if url is None and model is None:
+        return part
+    if url is None:
+        return PartConfig(name="local", options={"model": model})
+    if model is None:
+        raise UsageError(
+            f"--llm-url {url} says where, but not which model answers.",
+            hint="Name the model that the server offers: --llm NAME.",
+        )
+    return PartConfig(name="served", options={"model": model, "url": url})

@@ -1,0 +1,118 @@
+"""Bytes to text: byte order marks, UTF-8, a declared encoding, and only then a guess.
+
+A NUL character inside valid text is text: it is kept, and offsets count it. Bytes are called binary if they are a known
+binary format, or if NULs make up more than a tenth of what would otherwise decode.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ragkit.loaders.magic import format_of
+from ragkit.schema import MetadataValue
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SAMPLE = 64 * 1024
+_MAX_NUL_SHARE = 0.1
+# Latin-1 read as UTF-8 breaks at nearly every non-ASCII character, damaged UTF-8 at few of them.
+_MAX_BROKEN_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, the encoding it was in, and how many byte sequences were replaced by U+FFFD."""
+
+    text: str
+    encoding: str = "utf-8"
+    replaced: int = 0
+    metadata: Mapping[str, MetadataValue] = field(init=False)
+    """`encoding` where it is not UTF-8, `replaced_characters` where there are any."""
+
+    def __post_init__(self) -> None:
+        metadata: dict[str, MetadataValue] = {}
+        if self.encoding != "utf-8":
+            metadata["encoding"] = self.encoding
+        if self.replaced:
+            metadata["replaced_characters"] = self.replaced
+        object.__setattr__(self, "metadata", metadata)
+
+
+def decode(data: bytes, declared: str | None = None) -> Decoded:
+    """Return the text of `data`, from the first of: byte order mark, UTF-8, `declared`, a guess from a sample.
+
+    Raises ValueError, its text a clause, for binary data and where no encoding fits.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _strict(data[len(mark) :], encoding, f"it starts with the byte order mark of {encoding.upper()}")
+    if (found := format_of(data[:_SAMPLE])) is not None:
+        raise ValueError(f"it looks binary: it holds {found} data")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_utf8(data, error.start, declared)
+    return _unless_binary(text, data)
+
+
+def _strict(data: bytes, encoding: str, belief: str) -> Decoded:
+    try:
+        return Decoded(data.decode(encoding), encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{belief}, but byte {error.start:,} is not valid in it") from None
+
+
+def _unless_binary(text: str, data: bytes) -> Decoded:
+    """Return valid UTF-8 as it is, UTF-16 without a mark decoded; raise ValueError for mostly NULs."""
+    sample = data[:_SAMPLE]
+    if sample.count(0) <= _MAX_NUL_SHARE * len(sample):
+        return Decoded(text)
+    return _utf16_without_mark(data, sample)
+
+
+def _utf16_without_mark(data: bytes, sample: bytes) -> Decoded:
+    """Return `data` as UTF-16 if NULs fill one half of nearly all its pairs, as they do in European languages."""
+    pairs = len(sample) // 2
+    high, low = sample[0::2].count(0), sample[1::2].count(0)
+    if len(data) % 2 == 0 and max(high, low) > 0.7 * pairs and min(high, low) < 0.05 * pairs:
+        return _strict(data, "utf-16-le" if low > high else "utf-16-be", "it looks like UTF-16")
+    raise ValueError(f"it looks binary: {sample.count(0) / len(sample):.0%} of its bytes are NUL")
+
+
+def _not_utf8(data: bytes, broken_at: int, declared: str | None) -> Decoded:
+    sample = data[:_SAMPLE]
+    if 0 in sample:
+        return _utf16_without_mark(data, sample)
+    if declared is not None:
+        return Decoded(data.decode(declared, errors="replace"), declared)
+    repaired = data.decode("utf-8", errors="replace")
+    replaced = repaired.count("\ufffd")
+    if replaced < _MAX_BROKEN_SHARE * _non_ascii(repaired):
+        return Decoded(repaired, replaced=replaced)
+    del repaired
+    return _guessed(data, broken_at)
+
+
+def _non_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", errors="ignore"))
+
+
+def _guessed(data: bytes, broken_at: int) -> Decoded:
+    """Return `data` in the encoding that charset-normalizer finds likeliest for its start and its first odd byte."""
+    from charset_normalizer import from_bytes
+
+    start = max(0, broken_at - _SAMPLE // 4)
+    sample = data[: _SAMPLE // 2] + (data[start : start + _SAMPLE // 2] if start > _SAMPLE // 2 else b"")
+    best = from_bytes(sample).best()
+    if best is None:
+        raise ValueError(f"it looks binary: byte {broken_at:,} is not UTF-8, and no other encoding fits")
+    text = data.decode(best.encoding, errors="replace")
+    return Decoded(text, best.encoding, replaced=text.count("\ufffd"))
