@@ -23,8 +23,8 @@ cat <<END
 How to go on, after: . .venv/bin/activate
   ragkit index YOUR_FOLDER --index my-index        index your own documents
   ragkit ask "..." --index my-index                the small local model answers
-  ragkit ask "..." --index my-index --llm MODEL --llm-url http://localhost:8000/v1
-                                                   a better model answers
+  ragkit ask "..." --index my-index --llm http://localhost:8000/v1
+                                                   a better model answers, any OpenAI-compatible server
   ragkit query "..." --index my-index --json       only the sources, for programs (docs/json.md)
   ragkit chunk FILE --chunk-size 128               see how a file is cut
 END

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import cast
 
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.index.snapshot import Snapshot
-from ragkit.plugins import create
-from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector, Store
+from ragkit.plugins import asks_for, create
+from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector
+from ragkit.retrievers.store import Store
 
 
 def make_embedder(config: PipelineConfig) -> Embedder:
@@ -35,19 +35,15 @@ def make_retriever(
 ) -> Retriever:
     """Return the retriever `name` on `snapshot`; its options apply where it is the configured one.
 
-    `embedder` and the store are made only if the retriever asks for them.
+    `embedder` is called, and the store made, only if the retriever asks for them: lexical search needs no model.
     """
     part = config.retriever if name == config.retriever.name else PartConfig(name=name)
-    return cast(
-        Retriever,
-        _make(
-            "retrievers",
-            part,
-            snapshot=snapshot,
-            embedder=embedder,
-            store=cache(lambda: make_store(config, snapshot)),
-        ),
-    )
+    resources: dict[str, object] = {"snapshot": snapshot}
+    if asks_for("retrievers", name, "embedder"):
+        resources["embedder"] = embedder()
+    if asks_for("retrievers", name, "store"):
+        resources["store"] = make_store(config, snapshot)
+    return cast(Retriever, _make("retrievers", part, **resources))
 
 
 def make_selector(config: PipelineConfig, name: str | None, count: Callable[[Sequence[str]], list[int]]) -> Selector:

@@ -245,10 +245,13 @@ class Pipeline:
 
     def _retriever(self, name: str) -> Retriever:
         if name not in self._retrievers:
-            if name != "lexical":
-                check_embedder(self.folder, self.snapshot.header, self.embedder)
-            self._retrievers[name] = make_retriever(self.config, name, self.snapshot, lambda: self.embedder)
+            self._retrievers[name] = make_retriever(self.config, name, self.snapshot, self._checked_embedder)
         return self._retrievers[name]
+
+    def _checked_embedder(self) -> Embedder:
+        """Return the embedder once it is known to be the one that built the index."""
+        check_embedder(self.folder, self.snapshot.header, self.embedder)
+        return self.embedder
 
     def _sync_store(self, committed: Committed) -> None:
         """Bring the vector store, a projection of the ledger, to the generation just committed."""

@@ -100,6 +100,11 @@ def create(kind: str, name: str, options: Mapping[str, Any], **resources: Any) -
     return constructor(**_checked(kind, name, constructor, options, exclude=set(resources)), **given)
 
 
+def asks_for(kind: str, name: str, resource: str) -> bool:
+    """Return whether the constructor of the part `name` has a parameter called `resource`."""
+    return resource in inspect.signature(part(kind, name)).parameters
+
+
 def suggestion(wrong: str, valid: list[str]) -> str:
     """Return "Did you mean 'x'?" for the nearest of `valid`, or an empty string."""
     near = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,29 +100,6 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
-class Store(Protocol):
-    """Finds the nearest vectors. A projection of the ledger: stamped with its generation and rebuildable from it."""
-
-    def generation(self) -> int | None:
-        """Return the generation that the store holds, None if it holds none."""
-        ...
-
-    def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> list[tuple[Rows, NDArray[np.float32]]]:
-        """Return for each query the rows and inner products of its `k` nearest live vectors, best first.
-
-        `rows`, sorted, restricts the search. Ties at the cut-off are all returned.
-        """
-        ...
-
-    def sync(self, snapshot: Any, previous_generation: int, added: Rows, removed: Rows) -> None:
-        """Bring the store to the generation of `snapshot`, from whatever it holds now.
-
-        `added` and `removed` are what changed since `previous_generation`, of use where the store stands just there.
-        """
-        ...
-
-
-@runtime_checkable
 class Retriever(Protocol):
     """Finds chunks of one snapshot of an index."""
 
@@ -195,7 +172,6 @@ __all__ = [
     "Rows",
     "Segment",
     "Selector",
-    "Store",
     "Tokenizer",
     "Vectors",
 ]

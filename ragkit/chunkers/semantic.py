@@ -37,6 +37,7 @@ class SemanticChunker:
         tokenizer: Tokenizer,
         embedder: Embedder,
         size: int = 200,
+        *,
         percentile: float = 95.0,
         threshold: float = 0.0,
         buffer: int = 1,

@@ -87,20 +87,31 @@ def is_grapheme_border(text: str, position: int) -> bool:
     if position <= 0 or position >= len(text):
         return True
     before, after = text[position - 1], text[position]
-    if after < "\u0300":
-        return not (before == "\r" and after == "\n") and before != "\u200d"
-    if before in "\u200d" or after == "\u200d" or unicodedata.category(after)[0] == "M":
+    if before == "\r" and after == "\n":
         return False
-    if "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":
-        return False
-    if "\u1160" <= after <= "\u11ff" and "\u1100" <= before <= "\u11ff":
-        return False
-    if _is_regional(after) and _is_regional(before):
-        run = position
-        while run > max(0, position - _REACH) and _is_regional(text[run - 1]):
-            run -= 1
-        return (position - run) % 2 == 0
-    return True
+    if before < " " or (after < "\u0300" and before != "\u200d"):
+        return True
+    if _is_regional(before) and _is_regional(after):
+        return _regionals_before(text, position) % 2 == 0
+    return not _extends(before, after)
+
+
+def _extends(before: str, after: str) -> bool:
+    """Return whether `after` belongs to the same cluster as `before`."""
+    return (
+        "\u200d" in (before, after)
+        or unicodedata.category(after)[0] == "M"
+        or "\U0001f3fb" <= after <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= after <= "\U000e007f"  # tags of regional flags
+        or ("\u1100" <= before <= "\u11ff" and ("\u1160" if before > "\u115f" else "\u1100") <= after <= "\u11ff")
+    )
+
+
+def _regionals_before(text: str, position: int) -> int:
+    run = position
+    while run > max(0, position - _REACH) and _is_regional(text[run - 1]):
+        run -= 1
+    return position - run
 
 
 def _clause_border(text: str, start: int, limit: int) -> int:

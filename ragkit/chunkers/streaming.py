@@ -12,7 +12,7 @@ from ragkit.protocols import Tokenizer
 from ragkit.schema import Chunk, Chunked, Document
 
 BATCH_CHARACTERS = 1 << 21
-BATCH_DOCUMENTS = 4096
+BATCH_DOCUMENTS = 1024
 """Documents are held until they have this many characters or are this many."""
 
 MARGIN = 2

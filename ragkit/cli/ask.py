@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.padding import Padding
 from rich.text import Text
 
 from ragkit.cli import options
 from ragkit.cli.opening import check_question, opened
-from ragkit.cli.output import show, write_reply
+from ragkit.cli.output import show, show_indented, write_reply
 from ragkit.cli.settings import Settings
 from ragkit.cli.text import place, visible
 
@@ -20,12 +19,10 @@ if TYPE_CHECKING:
 Llm = Annotated[
     str | None,
     typer.Option(
-        "--llm", metavar="MODEL", help="The answering model: a hub id, a local folder, or with --llm-url a served one."
+        "--llm",
+        metavar="MODEL",
+        help="Who answers: a hub id, a local folder, or an OpenAI-compatible server as http://host:port/v1#model.",
     ),
-]
-LlmUrl = Annotated[
-    str | None,
-    typer.Option("--llm-url", metavar="URL", help="An OpenAI-compatible server, e.g. http://localhost:8000/v1."),
 ]
 MaxTokens = Annotated[
     int, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer, in the model's tokens.")
@@ -41,7 +38,6 @@ def ask(
     where: options.Where = None,
     expand: options.Expand = 0,
     llm: Llm = None,
-    llm_url: LlmUrl = None,
     max_tokens: MaxTokens = 128,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -51,7 +47,7 @@ def ask(
     Citations are found by aligning the answer with the sources, not by trusting the model.
     """
     check_question(question)
-    settings = Settings(config=config, llm=llm, llm_url=llm_url)
+    settings = Settings(config=config, llm=llm)
     with opened(folder, settings, "Answering", silent=as_json) as pipeline:
         answer = pipeline.ask(
             question, k, where=where, retriever=retriever, selector=selector, expand=expand, max_tokens=max_tokens
@@ -71,18 +67,18 @@ def _show(answer: Answer) -> None:
     for citation in answer.citations:
         where = place(citation.source, citation.page, citation.line)
         show(Text.assemble((f"[{citation.marker}] ", "bold green"), (where, "bold cyan")))
-        show(Padding(Text(visible(citation.text).rstrip()), (0, 0, 0, 4), expand=False))
+        show_indented(visible(citation.text).rstrip(), by=4)
     if not answer.citations:
         show(Text("No span of the sources supports this answer.", style="bold yellow"))
     elif answer.unsupported:
         show(Text("No span was found for:", style="bold yellow"))
         for sentence in answer.unsupported:
-            show(Padding(Text(visible(sentence)), (0, 0, 0, 4), expand=False))
+            show_indented(visible(sentence), by=4)
     show(
         Text(),
         Text(
-            f"Answered by {answer.model}. Name a better model with --llm MODEL, "
-            "or a served one with --llm MODEL --llm-url URL.",
+            f"Answered by {visible(answer.model)}. Name a better model: --llm owner/model, "
+            "or --llm http://host:port/v1#model for any OpenAI-compatible server.",
             style="dim",
         ),
     )

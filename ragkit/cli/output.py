@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from ragkit.errors import RagkitError
 
@@ -40,6 +43,15 @@ def show(*parts: RenderableType) -> None:
     terminal = console()
     for part in parts:
         terminal.print(part, soft_wrap=not terminal.is_terminal)
+
+
+def show_indented(text: str, by: int) -> None:
+    """Print `text` for people, `by` columns in; where it is not a terminal, no line is wrapped or cut."""
+    terminal = console()
+    if terminal.is_terminal:
+        terminal.print(Padding(Text(text), (0, 0, 0, by), expand=False))
+    else:
+        terminal.print(Text(textwrap.indent(text, " " * by)), soft_wrap=True)
 
 
 def write_reply(reply: Reply) -> None:

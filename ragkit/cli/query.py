@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.padding import Padding
 from rich.text import Text
 
 from ragkit.cli import options
 from ragkit.cli.opening import check_question, opened
-from ragkit.cli.output import show, write_reply
+from ragkit.cli.output import show, show_indented, write_reply
 from ragkit.cli.settings import Settings
 from ragkit.cli.text import place, visible
 
@@ -52,4 +51,4 @@ def _show(hits: Sequence[Hit]) -> None:
         where = place(hit.source, hit.page, hit.line)
         span = f"  [{hit.chunk.start}:{hit.chunk.end}]  score {hit.score:.4g}"
         show(Text.assemble((f"{hit.rank}. ", "bold"), (where, "bold cyan"), (span, "dim")))
-        show(Padding(Text(visible(hit.chunk.text).rstrip()), (0, 0, 1, 3), expand=False))
+        show_indented(visible(hit.chunk.text).rstrip() + "\n", by=3)

@@ -9,10 +9,13 @@ from ragkit.cli.opening import inspected
 from ragkit.cli.output import show, write_reply
 from ragkit.cli.text import visible
 from ragkit.cli.verify import show_problems
+from ragkit.errors import MissingIndexError
 
 
 def repair(folder: options.Index, as_json: options.Json = False) -> int:
     """Restore an index from its ledger. Exit status 1 says that something could not be restored."""
+    if not folder.is_dir():
+        raise MissingIndexError(f"There is no folder {folder}.", hint="Give the folder of an index.")
     with inspected(folder, "Repairing", silent=as_json) as pipeline:
         report = pipeline.repair()
     if as_json:

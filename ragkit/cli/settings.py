@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragkit.errors import UsageError
-
 if TYPE_CHECKING:
     from ragkit.config import PartConfig, PipelineConfig
 
@@ -23,7 +21,6 @@ class Settings:
     embedder: str | None = None
     store: str | None = None
     llm: str | None = None
-    llm_url: str | None = None
 
     def given(self) -> bool:
         """Return whether anything was given at all."""
@@ -39,7 +36,7 @@ class Settings:
             "chunker": chunker,
             "embedder": _embedder(base.embedder, self.embedder),
             "store": _named(base.store, self.store),
-            "language_model": _language_model(base.language_model, self.llm, self.llm_url),
+            "language_model": _language_model(base.language_model, self.llm),
         }
         return base.model_copy(update=parts)
 
@@ -107,17 +104,8 @@ def _embedder(part: PartConfig, name: str | None) -> PartConfig:
     return _named(part, "sentence_transformer").with_options(model=name)
 
 
-def _language_model(part: PartConfig, model: str | None, url: str | None) -> PartConfig:
-    """Return the language model: `model` as served at `url`, or run here."""
-    from ragkit.config import PartConfig
+def _language_model(part: PartConfig, spec: str | None) -> PartConfig:
+    """Return `part`, or the language model that `spec` names."""
+    from ragkit.models.spec import parse_llm
 
-    if url is None and model is None:
-        return part
-    if url is None:
-        return PartConfig(name="local", options={"model": model})
-    if model is None:
-        raise UsageError(
-            f"--llm-url {url} says where, but not which model answers.",
-            hint="Name the model that the server offers: --llm NAME.",
-        )
-    return PartConfig(name="served", options={"model": model, "url": url})
+    return part if spec is None else parse_llm(spec)

@@ -96,7 +96,13 @@ class Postings:
 
     @classmethod
     def open(cls, folder: Path) -> Postings:
-        """Return the postings in `folder`; raise CorruptIndexError naming the file that is not as it was written."""
+        """Return the postings in `folder`.
+
+        Raises CorruptIndexError naming the file that is not as it was written, FileNotFoundError where the folder is
+        gone, as when a writer has removed an old generation.
+        """
+        if not folder.is_dir():
+            raise FileNotFoundError(2, "missing", str(folder))
         facts = read_manifest(folder)
         if facts.get("format") != FORMAT:
             raise CorruptIndexError(
@@ -174,6 +180,8 @@ def verify_postings(folder: Path, rows: Sequence[int] | Rows) -> list[str]:
         held = Postings.open(folder).rows()
     except CorruptIndexError as error:
         return [error.message]
+    except FileNotFoundError:
+        return [f"{folder} is missing"]
     wanted = np.sort(np.asarray(rows, dtype=np.int64))
     problems = []
     for label, odd in (("lacks", np.setdiff1d(wanted, held)), ("should not hold", np.setdiff1d(held, wanted))):
@@ -196,12 +204,18 @@ def _append(folder: Path, texts: Iterable[tuple[int, str]], language: str) -> in
     index = _open(folder, language)
     writer = index.writer(heap_size=HEAP_BYTES, num_threads=min(2, os.cpu_count() or 1))
     count = 0
-    for row, text in texts:
-        writer.add_document(Document(text=analyzable(text), row=row))
-        count += 1
-    if count:
-        writer.commit()
-    writer.wait_merging_threads()
+    try:
+        for row, text in texts:
+            writer.add_document(Document(text=analyzable(text), row=row))
+            count += 1
+        if count:
+            writer.commit()
+    except BaseException:
+        with suppress(ValueError):
+            writer.rollback()
+        raise
+    finally:
+        writer.wait_merging_threads()  # after which no thread of Tantivy writes into the folder
     return count
 
 

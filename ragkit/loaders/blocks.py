@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from ragkit.schema import Block, BlockKind
 
 _LINE_END = re.compile(r"\r\n?|\n")
-_BLANK_LINES = re.compile(r"(?:\r\n?|\n)(?:[^\S\r\n]*(?:\r\n?|\n))+")
+# Atomic, so that CR LF is never tried as an end of line and an empty line.
+_BLANK_LINES = re.compile(r"(?>\r\n?|\n)(?>[^\S\r\n]*(?>\r\n?|\n))+")
 
 
 def line_starts(text: str) -> list[int]:
@@ -66,13 +67,18 @@ class TextBuilder:
         self._blocks.append(Block(kind, start, self.length, level))
 
     def add_table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Append a table, one line per row, cells joined by " | "; a table of one column is a run of paragraphs."""
+        """Append a table, one line per row, cells joined by " | ", columns without any text left out.
+
+        A table of one column is the paragraphs in its cells.
+        """
         filled = [row for row in rows if any(cell.strip() for cell in row)]
-        if all(sum(1 for cell in row if cell.strip()) == 1 for row in filled):
-            for row in filled:
-                self.add(BlockKind.PARAGRAPH, "".join(row))
+        columns = sorted({place for row in filled for place, cell in enumerate(row) if cell.strip()})
+        if len(columns) == 1:
+            for paragraph in (part for row in filled for part in "".join(row).split("\n\n")):
+                self.add(BlockKind.PARAGRAPH, paragraph)
             return
-        self.add(BlockKind.TABLE, "\n".join(" | ".join(_one_line(cell) for cell in row) for row in filled))
+        lines = (" | ".join(_one_line(row[place]) for place in columns if place < len(row)) for row in filled)
+        self.add(BlockKind.TABLE, "\n".join(lines))
 
     def result(self) -> tuple[str, tuple[Block, ...]]:
         """Return the text and its blocks."""

@@ -21,6 +21,11 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_IN_USE = (
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r"),
+    *("koi8_u", "iso8859_2", "iso8859_15", "cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949", "mac_roman"),
+    *("cp437", "cp850", "cp866"),
+)
 _SAMPLE = 64 * 1024
 _MAX_NUL_SHARE = 0.1
 # Latin-1 read as UTF-8 breaks at nearly every non-ASCII character, damaged UTF-8 at few of them.
@@ -106,13 +111,26 @@ def _non_ascii(text: str) -> int:
 
 
 def _guessed(data: bytes, broken_at: int) -> Decoded:
-    """Return `data` in the encoding that charset-normalizer finds likeliest for its start and its first odd byte."""
-    from charset_normalizer import from_bytes
-
+    """Return `data` in the encoding that is likeliest for samples of its start and of its first odd byte."""
     start = max(0, broken_at - _SAMPLE // 4)
     sample = data[: _SAMPLE // 2] + (data[start : start + _SAMPLE // 2] if start > _SAMPLE // 2 else b"")
-    best = from_bytes(sample).best()
-    if best is None:
+    encoding = _likeliest(sample)
+    if encoding is None:
         raise ValueError(f"it looks binary: byte {broken_at:,} is not UTF-8, and no other encoding fits")
-    text = data.decode(best.encoding, errors="replace")
-    return Decoded(text, best.encoding, replaced=text.count("\ufffd"))
+    text = data.decode(encoding, errors="replace")
+    return Decoded(text, encoding, replaced=text.count("\ufffd"))
+
+
+def _likeliest(sample: bytes) -> str | None:
+    """Return charset-normalizer's first choice among encodings in real use, cp1252 where that is about as good.
+
+    Left to itself it took German in cp1252 for the encoding of Icelandic Macs, and English quotation marks for cp1250.
+    """
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(sample, cp_isolation=list(_IN_USE))
+    for match in matches:
+        usual = "cp1252" in match.could_be_from_charset
+        if usual and match.chaos <= matches[0].chaos and match.coherence >= matches[0].coherence - 0.05:
+            return "cp1252"
+    return matches[0].encoding if matches else None

@@ -21,6 +21,8 @@ _LITERAL = {
     WORD + "cr": "\n",
     WORD + "noBreakHyphen": "-",
 }
+# Equations are written on one line: x^2, a_(n+1), (1)/(2), √(x).
+_MATH_OPERATORS = {_MATH + "sup": "^", _MATH + "sub": "_", _MATH + "num": "", _MATH + "den": "/", _MATH + "rad": "√"}
 # Moved-away text stands where it was moved to; tab stops of the properties are no text.
 _SKIPPED = frozenset((WORD + "pPr", WORD + "rPr", WORD + "moveFrom", WORD + "del", _FALLBACK))
 
@@ -45,8 +47,24 @@ def _pieces(element: Element) -> Iterator[str]:
             yield child.text or ""
         elif child.tag in _LITERAL:
             yield _LITERAL[child.tag]
+        elif child.tag in _MATH_OPERATORS:
+            inner = "".join(_pieces(child))
+            yield _MATH_OPERATORS[child.tag] + (f"({inner})" if len(inner) > 1 else inner) if inner else ""
+        elif child.tag == _MATH + "nary":
+            yield _character(child, "chr", "∫")
+            yield from _pieces(child)
+        elif child.tag == _MATH + "d":
+            yield _character(child, "begChr", "(")
+            yield from _pieces(child)
+            yield _character(child, "endChr", ")")
         elif child.tag not in _SKIPPED and child.tag != _BOX:
             yield from _pieces(child)
+
+
+def _character(element: Element, name: str, default: str) -> str:
+    """Return the sign that the properties of an equation's sum, integral or bracket name."""
+    sign = element.find(f"*/{_MATH}{name}")
+    return default if sign is None else sign.get(_MATH + "val") or ""
 
 
 def text_boxes(paragraph: Element) -> Iterator[str]:

@@ -20,6 +20,8 @@ _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-
 # What browsers do with these labels (WHATWG Encoding Standard).
 _LABELS = {"iso-8859-1": "cp1252", "latin1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252", "gb2312": "gb18030"}
 
+_CHARSETS = ("cp", "iso8859", "iso2022", "koi8", "shift_jis", "euc", "gb", "big5", "mac-", "tis-620")
+
 
 class HtmlLoader:
     """Reads HTML: scripts, styles, navigation, form controls and hidden parts are left out; the title is metadata."""
@@ -54,8 +56,7 @@ def declared_encoding(data: bytes) -> str | None:
     label = match[1].decode("ascii").lower()
     try:
         name = codecs.lookup(_LABELS.get(label, label)).name
-        b"".decode(name)
-    except (LookupError, ValueError):
+    except LookupError:
         return None
-    # A meta element that could be read as ASCII is not in UTF-16 or UTF-32, whatever it says.
-    return None if name.startswith(("utf-16", "utf-32", "utf-7", "idna", "punycode")) else name
+    # No UTF-16, whose meta element could not be read as ASCII, and none of Python's codecs that are no charsets.
+    return name if name.startswith(_CHARSETS) else None

@@ -1,6 +1,6 @@
 """Parsing in a child process with limits on time and memory, so that a hostile file costs an error and nothing else.
 
-One process serves a whole run: starting one takes some tenths of a second, handing it a file well under a millisecond.
+One process serves a whole run: starting one takes a fifth of a second, handing it a small file about a millisecond.
 It is started as a fresh interpreter, never forked, because a fork of a process with threads (torch's) may hang. After a
 time-out or a crash the next file gets a new one.
 """
@@ -39,7 +39,6 @@ class ParsingProcess:
     def __init__(self, caps: LoadingConfig) -> None:
         self._caps = caps
         self._process: subprocess.Popen[bytes] | None = None
-        self._fresh = False
 
     def load(self, name: str, path: Path) -> Iterator[Document]:
         """Yield the documents that the loader `name` reads from `path`, parsed in the child.
@@ -47,7 +46,7 @@ class ParsingProcess:
         Raises LoadError with the loader's reason, or saying that the limit of time or memory was reached or that the
         parser crashed.
         """
-        process = self._started()
+        process = self._started(path)
         source = source_of(path)
         left = self._caps.max_seconds
         finished = False
@@ -78,7 +77,7 @@ class ParsingProcess:
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]  # both are pipes, see _started
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self, path: Path) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
             # Our own interpreter on a constant program: nothing in the call comes from a source.
@@ -88,27 +87,25 @@ class ParsingProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-            self._fresh = True
             _send(self._process, self._caps.model_dump_json())
+            self._reply(self._process, path, _START_SECONDS)
         return self._process
 
     def _reply(self, process: subprocess.Popen[bytes], path: Path, seconds: float) -> dict[str, Any]:
         """Return the next reply; raise LoadError after `seconds`, or if the child dies or sends too much."""
-        allowed = max(seconds, 0.0) + (_START_SECONDS if self._fresh else 0.0)
         timed_out = threading.Event()
 
         def give_up() -> None:
             timed_out.set()
             process.kill()
 
-        timer = threading.Timer(allowed, give_up)
+        timer = threading.Timer(max(seconds, 0.0), give_up)
         timer.daemon = True
         timer.start()
         try:
             payload = _frame(process, self._caps, path)
         finally:
             timer.cancel()
-        self._fresh = False
         if payload is not None:
             reply: dict[str, Any] = json.loads(payload)
             return reply

@@ -17,6 +17,8 @@ from ragkit.loaders.wire import encoded
 from ragkit.plugins import create
 
 HEADER_BYTES = 8
+READY = b'{"ready": true}'
+"""The first reply: from here on time counts for the files, not for the start."""
 
 
 def main() -> None:
@@ -27,15 +29,19 @@ def main() -> None:
     os.dup2(2, 1)
     caps = LoadingConfig.model_validate_json(requests.readline())
     limit_memory(caps.max_memory_bytes)
+    _send(replies, READY)
+    loaders: dict[str, Any] = {}
     for line in requests:
         request = json.loads(line)
-        serve(request["loader"], Path(request["path"]), caps, replies)
+        serve(request["loader"], Path(request["path"]), caps, loaders, replies)
 
 
-def serve(name: str, path: Path, caps: LoadingConfig, replies: IO[bytes]) -> None:
+def serve(name: str, path: Path, caps: LoadingConfig, loaders: dict[str, Any], replies: IO[bytes]) -> None:
     """Send the documents of `path`, then `{"end": true}`, or `{"error": ...}` in its place."""
     try:
-        for document in create("loaders", name, {}, caps=caps).load(path):
+        if name not in loaders:
+            loaders[name] = create("loaders", name, {}, caps=caps)
+        for document in loaders[name].load(path):
             _send(replies, encoded(document))
         reply: dict[str, Any] = {"end": True}
     except RagkitError as error:

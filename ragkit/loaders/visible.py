@@ -110,18 +110,21 @@ class _Walk:
         if self._preformatted and self._cell is None and not self._counters:
             self.builder.add(BlockKind.CODE, raw.replace(_BREAK, "\n"))
             return
-        lines = [line for line in (" ".join(part.split()) for part in raw.split(_BREAK)) if line]
+        lines = "\n".join(" ".join(part.split()) for part in raw.split(_BREAK)).strip("\n")
         if not lines:
             return
         if self._cell is not None:
-            self._cell.extend(lines)
+            self._cell.append(lines)
         elif self._counters:
-            self._list_lines.append("  " * min(len(self._counters) - 1, _MAX_INDENT) + self._marker + " ".join(lines))
+            indent = "  " * min(len(self._counters) - 1, _MAX_INDENT)
+            self._list_lines.append(f"{indent}{self._marker}{' '.join(lines.split())}")
             self._marker = "  " if self._marker else ""
         elif self._heading:
-            self.builder.add(BlockKind.HEADING, " ".join(lines), self._heading)
+            self.builder.add(BlockKind.HEADING, " ".join(lines.split()), self._heading)
         else:
-            self.builder.add(BlockKind.PARAGRAPH, "\n".join(lines))
+            # Two breaks in a row are how pages without <p> part their paragraphs.
+            for paragraph in lines.split("\n\n"):
+                self.builder.add(BlockKind.PARAGRAPH, paragraph)
 
     def _enter(self, tag: str, node: LexborNode) -> None:
         if tag in _HEADINGS:
@@ -155,11 +158,11 @@ class _Walk:
         elif tag == "table" and self._rows is not None and node.mem_id == self._table:
             rows, self._rows = self._rows, None
             if self._counters:
-                self._list_lines.extend(" | ".join(row) for row in rows)
+                self._list_lines.extend(" | ".join(" ".join(cell.split()) for cell in row) for row in rows)
             else:
                 self.builder.add_table(rows)
         elif tag in _CELLS and self._rows and self._cell is not None:
-            self._rows[-1].append(" ".join(self._cell))
+            self._rows[-1].append("\n\n".join(self._cell))
             self._cell = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +44,8 @@ class CachedEmbedder:
         self.fingerprint = embedder.fingerprint
         self.dimension = embedder.dimension
         self.window = embedder.window
+        self.tokenizer = embedder.tokenizer
         self.contextual: bool = getattr(embedder, "contextual", False)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what only the embedder knows (`tokenizer`, ...)."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._embedder, name)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per question."""

@@ -40,7 +40,7 @@ class HfTokenizer:
 
     def __init__(self, definition: str) -> None:
         """Take the text of a `tokenizer.json`; raise ModelError if it is not one."""
-        from tokenizers import Tokenizer  # noqa: PLC0415 - 30 ms that `ragkit --help` need not pay
+        from tokenizers import Tokenizer
 
         try:
             self._bare = Tokenizer.from_str(definition)
@@ -67,6 +67,8 @@ class HfTokenizer:
                 f"{path}: {error.strerror}; expected the tokenizer of a model.",
                 hint="Give the folder of a model with a 'fast' tokenizer.",
             ) from error
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{path} is not UTF-8 text: {error}.", hint="Fetch the model again.") from error
 
     def __reduce__(self) -> tuple[type[HfTokenizer], tuple[str]]:
         """Travel to other processes as the definition alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,9 +22,8 @@ def ordered(snapshot: Snapshot, found: Found, k: int) -> Found:
     rows, scores = found
     order = np.lexsort((rows, -scores))
     rows, scores = rows[order], scores[order]
-    starts = np.flatnonzero(np.diff(scores, prepend=np.inf))
-    ends = np.append(starts[1:], len(scores))
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    bounds = np.append(np.flatnonzero(np.diff(scores, prepend=np.inf)), len(scores))
+    for start, end in pairwise(bounds.tolist()):
         if start >= k:
             break
         if end - start > 1:

@@ -68,21 +68,33 @@ class ExactScan:
 
     def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> list[Found]:
         """Return for each query its best rows (see `Store.search`)."""
-        if k <= 0 or not len(self._rows):
+        usable = np.array([has_direction(query) for query in queries], dtype=bool)
+        if k <= 0 or not len(self._rows) or not usable.any():
             return [nothing() for _ in queries]
+        if not usable.all():
+            found = iter(self.search(queries[usable], k, rows))
+            return [next(found) if use else nothing() for use in usable]
         places = None if rows is None else self._alive(self._places(rows))
         if places is not None and len(places) <= _GATHER_SHARE * len(self._rows):
             vectors = self.vectors(places)
-            return [self._among(places, exact_scores(vectors, query), query, k) for query in queries]
+            return [best(self._rows[places], exact_scores(vectors, query), k) for query in queries]
         at_once = max(1, _BATCH_SCORES // len(self._rows))
-        found = []
-        for at in range(0, len(queries), at_once):
-            block = queries[at : at + at_once]
-            found += [self._select(*pair, k, places) for pair in zip(self._products(block), block, strict=True)]
-        return found
+        blocks = [queries[at : at + at_once] for at in range(0, len(queries), at_once)]
+        return [
+            self._select(products, query, k, places)
+            for block in blocks
+            for products, query in zip(self._products(block), block, strict=True)
+        ]
+
+    def rescored(self, rows: Rows, query: NDArray[np.float32], k: int) -> Found:
+        """Return the best of `rows`, as another index proposed them, with exact scores; unknown rows are left out."""
+        places = self._alive(self._places(rows)) if has_direction(query) else np.empty(0, np.int64)
+        return best(self._rows[places], exact_scores(self.vectors(places), query), k)
 
     def vectors(self, places: NDArray[np.int64]) -> Vectors:
         """Return copies of the vectors at `places`, counted over all segments."""
+        if not len(places):
+            return np.empty((0, 0), np.float32)
         result = np.empty((len(places), self._segments[0].shape[1]), np.float32)
         owners = np.searchsorted(self._starts, places, side="right") - 1
         for owner in np.unique(owners):
@@ -107,7 +119,7 @@ class ExactScan:
         else:
             products = products[places]
             candidates = places[products >= self._threshold(products, query, k)]
-        return self._among(candidates, exact_scores(self.vectors(candidates), query), query, k)
+        return best(self._rows[candidates], exact_scores(self.vectors(candidates), query), k)
 
     def _threshold(self, products: NDArray[np.float32], query: NDArray[np.float32], k: int) -> float:
         if k >= len(products):
@@ -115,9 +127,6 @@ class ExactScan:
         kth = float(np.partition(products, len(products) - k)[len(products) - k])
         # n products summed in any order are off by less than n * 2**-24 * |a| * |b| (Higham 2002, section 3.1).
         return kth - 2.2 * len(query) * 2.0**-24 * float(np.linalg.norm(query))
-
-    def _among(self, places: NDArray[np.int64], scores: Scores, query: NDArray[np.float32], k: int) -> Found:
-        return best(self._rows[places], scores, k) if has_direction(query) else nothing()
 
     def _places(self, rows: Rows) -> NDArray[np.int64]:
         """Return where the vectors of `rows` lie; rows without a vector are left out."""

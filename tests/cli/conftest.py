@@ -57,7 +57,7 @@ class Script:
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     configs: list[PipelineConfig | None] = field(default_factory=list)
-    stored: PipelineConfig = PipelineConfig()
+    stored: PipelineConfig = field(default_factory=PipelineConfig)
     chunked: list[Any] = field(default_factory=list)
 
     def asked(self, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -43,7 +43,7 @@ WRONG_USE = [
     ["query", "what?", "twice", "--index", "x"],
     ["query", "  ", "--index", "x"],
     ["query", "caf\udce9?", "--index", "x"],
-    ["ask", "what?", "--index", "x", "--llm-url", "http://localhost:1/v1"],
+    ["ask", "what?", "--index", "x", "--llm", " "],
     ["index", "--index", "x"],
     ["index", "no-such-folder", "--index", "x"],
     ["chunk", "no-such-file"],

@@ -32,6 +32,12 @@ def test_hits_show_rank_place_span_and_whole_text(ragkit, script):
     assert "\x1b" not in out
 
 
+def test_no_line_is_cut_or_wrapped_in_a_pipe(ragkit, script):
+    line = "word " * 60 + "end"
+    script.answers["retrieve"] = [make_hit(1, f"{line}\n\n{line}")]
+    assert f"   {line}\n\n   {line}\n\n" in ragkit("query", "what?", "--index", "x").out
+
+
 def test_no_hits_are_said(ragkit, script):
     script.answers["retrieve"] = []
     outcome = ragkit("query", "what?", "--index", "x")
@@ -55,10 +61,9 @@ def test_an_answer_without_any_citation_says_so(ragkit, script):
 
 def test_a_served_model_is_asked_for_by_name_and_url(ragkit, script):
     script.answers["ask"] = Answer("what?", "Gold.", "big")
-    ragkit("ask", "what?", "--index", "x", "--llm", "big", "--llm-url", "http://localhost:1/v1")
+    ragkit("ask", "what?", "--index", "x", "--llm", "http://localhost:1/v1#big")
     part = script.configs[-1].language_model
-    assert part.name == "served"
-    assert part.options["model"] == "big"
+    assert (part.name, part.options) == ("served", {"base_url": "http://localhost:1/v1", "model": "big"})
     ragkit("ask", "what?", "--index", "x", "--llm", "owner/model")
     part = script.configs[-1].language_model
     assert (part.name, part.options) == ("local", {"model": "owner/model"})
@@ -159,9 +164,10 @@ def test_warnings_of_ours_are_shown_once_and_those_of_libraries_not_at_all(no_op
 
 def test_a_user_who_sets_python_warnings_gets_pythons_own(monkeypatch, capsys):
     monkeypatch.setattr(sys, "warnoptions", ["error"])
-    with notices(silent=True), warnings.catch_warnings(), pytest.raises(UserWarning):
+    with notices(silent=True), warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn("anything")
+        with pytest.raises(UserWarning, match="anything"):
+            warn("anything")
 
 
 def test_colours_are_there_on_a_terminal_only():

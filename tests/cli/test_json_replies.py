@@ -153,12 +153,12 @@ def test_verify_says_what_is_wrong_by_status_and_reply(ragkit, script, problems,
 
 
 @pytest.mark.parametrize(("remaining", "status"), [((), 0), ((PROBLEM,), 1)])
-def test_repair_says_what_remains_by_status_and_reply(ragkit, script, remaining, status):
+def test_repair_says_what_remains_by_status_and_reply(ragkit, script, tmp_path, remaining, status):
     script.answers["repair"] = RepairReport(5, ("postings",), remaining)
-    outcome = ragkit("repair", "--index", "x", "--json")
+    outcome = ragkit("repair", "--index", tmp_path, "--json")
     reply = valid("repair", outcome.reply)
     assert (reply["ok"], reply["repaired"], outcome.status) == (not remaining, ["postings"], status)
-    assert ragkit("repair", "--index", "x").status == status
+    assert ragkit("repair", "--index", tmp_path).status == status
 
 
 def test_models_lists_the_models_with_and_without_the_word_list(ragkit):

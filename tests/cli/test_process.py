@@ -38,7 +38,9 @@ def test_wrong_use_imports_no_library_that_computes():
 def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 
-    done = subprocess.run([sys.executable, "-m", "ragkit.cli.app", "--version"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ragkit.cli.app", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"ragkit {version('ragkit')}\n"
 
 
@@ -47,7 +49,11 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(flag):
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "ragkit.cli.app", "models", *flag], stdout=writing, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ragkit.cli.app", "models", *flag],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
@@ -59,6 +65,7 @@ def test_output_is_utf8_whatever_the_locale(tmp_path: Path):
         [sys.executable, "-m", "ragkit.cli.app", "query", "什么?", "--index", str(tmp_path / "没有"), "--json"],
         capture_output=True,
         env=environment,
+        check=False,
     )
     assert done.returncode == 2
     assert "没有" in done.stderr.decode("utf-8")

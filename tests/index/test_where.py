@@ -107,10 +107,10 @@ def test_any_text_parses_or_is_a_filter_error(text):
     try:
         compiled = compile_where(text)
     except FilterError as error:
-        assert error.hint
-        assert error.exit_status == 2
-    else:
-        database().execute(f"SELECT {compiled.sql} FROM chunks c JOIN documents d USING (doc_row)", compiled.parameters)
+        if not error.hint:
+            raise
+        return
+    database().execute(f"SELECT {compiled.sql} FROM chunks c JOIN documents d USING (doc_row)", compiled.parameters)
 
 
 BUILT_IN = {"source": "s", "doc_id": "d", "page": None, "line": 4, "start": 0, "end": 2}
