@@ -27,6 +27,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "docx": "ragkit.loaders.docx:DocxLoader",
         "jsonl": "ragkit.loaders.jsonl:JsonlLoader",
         "code": "ragkit.loaders.code:CodeLoader",
+        "epub": "ragkit.loaders.epub:EpubLoader",
+        "mail": "ragkit.loaders.mail:MailLoader",
     },
     "chunkers": {
         "token": "ragkit.chunkers.token:TokenChunker",

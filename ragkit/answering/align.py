@@ -2,8 +2,9 @@
 
 The support of a sentence by a span of one to `_LONGEST` neighbouring sentences of a source is the weighted share of the
 sentence's content words that the span holds. A word's weight is log(1 + n / df) over the n sentences of the selection,
-the highest where no source has it. Words of the question count `_QUESTION` times their weight: they decide between
-spans that both hold a short answer, and they keep a short answer from matching by chance.
+the highest where no source has it. Words of the question, repeated in the sentence or not, count `_QUESTION` times
+their weight: they are given, not claimed, but they decide between spans that both hold a short answer and keep a short
+answer from matching by chance.
 
 A sentence is supported where the best span reaches `THRESHOLD` and, whatever the share,
 - every number and every capitalised word (but the first) of the sentence is in the span, or else in the question and
@@ -28,8 +29,8 @@ THRESHOLD = 0.55
 """Least support. See benchmarks/RESULTS.md for precision and recall around it."""
 _QUESTION = 0.3
 _LONGEST = 3
-_PER_SENTENCE = 0.02
-"""What each further sentence of a span must add, so that the shortest sufficient span wins."""
+_PER_SENTENCE = 0.1
+"""Support that each further sentence of a span must add, so that the shortest sufficient span wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +75,18 @@ class Aligner:
     def support(self, sentence: str) -> Support | None:
         """Return the best span for `sentence`, None where nothing supports it."""
         claimed = words(sentence)
-        if not claimed:
+        if not claimed or not self._spans:
             return None
-        best: tuple[float, _Span] | None = None
-        for span in self._spans:
-            score = self._score(claimed, span)
-            if best is None or score > best[0]:
-                best = score, span
-        if best is None or best[0] < self._threshold or not self._holds(sentence, claimed, best[1]):
+        weights = {word.form: self._weight(word.form) for word in self._question}
+        weights = {form: _QUESTION * weight for form, weight in weights.items()}
+        weights = {word.form: self._weight(word.form) for word in claimed} | weights
+        shares = [_share(weights, span) for span in self._spans]
+        preferred = [share - _PER_SENTENCE * span.sentences for share, span in zip(shares, self._spans, strict=True)]
+        best = max(range(len(shares)), key=preferred.__getitem__)
+        span = self._spans[best]
+        if shares[best] < self._threshold or not self._holds(sentence, claimed, span):
             return None
-        score, span = best
-        return Support(span.hit, span.start, span.end, min(1.0, score))
-
-    def _score(self, claimed: Sequence[Word], span: _Span) -> float:
-        total = held = 0.0
-        own = {word.form for word in claimed}
-        for form in own:
-            weight = self._weight(form)
-            total += weight
-            held += weight if form in span.forms else 0.0
-        for form in {word.form for word in self._question} - own:
-            weight = _QUESTION * self._weight(form)
-            total += weight
-            held += weight if form in span.forms else 0.0
-        return held / total - _PER_SENTENCE * (span.sentences - 1)
+        return Support(span.hit, span.start, span.end, shares[best])
 
     def _weight(self, form: str) -> float:
         return math.log(1 + self._count / (self._frequency.get(form) or 0.5))
@@ -119,6 +108,11 @@ def _spans(hit: Hit, parts: Sequence[tuple[Sentence, frozenset[str]]]) -> Iterat
         for last in range(first, min(first + _LONGEST, len(parts))):
             forms = frozenset().union(*(parts[index][1] for index in range(first, last + 1)))
             yield _Span(hit, parts[first][0].start, parts[last][0].end, forms, last - first + 1)
+
+
+def _share(weights: dict[str, float], span: _Span) -> float:
+    """Return the part of the weights whose words the span holds, 0 to 1."""
+    return sum(weight for form, weight in weights.items() if form in span.forms) / sum(weights.values())
 
 
 def _slice(hit: Hit, part: Sentence) -> str:

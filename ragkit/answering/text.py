@@ -22,7 +22,7 @@ _STOP = frozenset(
         "them his her their we our you your i me my is are was were be been being am do does did has have had will "
         "would can could may might shall should must there here what which who whom whose when where why how so such "
         "also very just into over under about between after before during through up down out off again all any both "
-        "each other some only own same too s t according source sources answer question based provided",
+        "each other some only own same too s t according source sources answer question based provided yes",
     )
 )
 NEGATIONS = frozenset(re.findall(r"\w+", "not no never none nobody nothing neither nor without cannot"))

@@ -75,21 +75,22 @@ class SemanticChunker:
             [
                 Chunked(document, _windows(document, spans, self._buffer))
                 for (document, _), spans in zip(batch, sentences, strict=True)
+                if len(spans) > 1
             ]
         )
         cut = []
         at = 0
         for (document, view), spans in zip(batch, sentences, strict=True):
-            own = vectors[at : at + len(spans)]
-            at += len(spans)
-            distances = 1.0 - np.einsum("ij,ij->i", own[1:], own[:-1]).astype(np.float64)
-            cut.append((document, list(_between(view, spans, self._breaks(distances)))))
+            breaks: list[int] = []
+            if len(spans) > 1:
+                own = vectors[at : at + len(spans)]
+                at += len(spans)
+                breaks = self._breaks(1.0 - np.einsum("ij,ij->i", own[1:], own[:-1]).astype(np.float64))
+            cut.append((document, list(_between(view, spans, breaks))))
         return cut
 
     def _breaks(self, distances: NDArray[np.float64]) -> list[int]:
         """Return the sentences that begin a chunk because they differ from the one before; distances shape (n - 1,)."""
-        if not len(distances):
-            return []
         limit = self._threshold or float(np.percentile(distances, self._percentile))
         return (np.flatnonzero(distances > limit) + 1).tolist()
 

@@ -24,7 +24,7 @@ def check_archive(path: Path, caps: LoadingConfig, what: str) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise refusal(path, f"it is damaged or not a {what} file ({error})") from None
+        raise refusal(path, f"it is damaged or no {what} file ({error})") from None
     if len(members) > _MAX_MEMBERS:
         raise refusal(path, f"it holds {len(members):,} members, more than the {_MAX_MEMBERS:,} allowed")
     expanded = sum(member.file_size for member in members)

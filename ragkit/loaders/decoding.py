@@ -30,6 +30,8 @@ _SAMPLE = 64 * 1024
 _MAX_NUL_SHARE = 0.1
 # Latin-1 read as UTF-8 breaks at nearly every non-ASCII character, damaged UTF-8 at few of them.
 _MAX_BROKEN_SHARE = 0.1
+# So few odd characters in what fits no encoding are damage to a text; of random bytes, half are odd.
+_MAX_ODD_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +95,36 @@ def _utf16_without_mark(data: bytes, sample: bytes) -> Decoded:
 
 
 def _not_utf8(data: bytes, broken_at: int, declared: str | None) -> Decoded:
+    """Return `data` in the declared encoding, as damaged UTF-8, or in the likeliest other encoding, in this order."""
     sample = data[:_SAMPLE]
-    if 0 in sample:
+    if sample.count(0) > _MAX_NUL_SHARE * len(sample):
         return _utf16_without_mark(data, sample)
     if declared is not None:
-        return Decoded(data.decode(declared, errors="replace"), declared)
-    repaired = data.decode("utf-8", errors="replace")
-    replaced = repaired.count("\ufffd")
-    if replaced < _MAX_BROKEN_SHARE * _non_ascii(repaired):
-        return Decoded(repaired, replaced=replaced)
-    del repaired
-    return _guessed(data, broken_at)
+        return _replaced(data, declared)
+    repaired = _replaced(data, "utf-8")
+    if repaired.replaced < _MAX_BROKEN_SHARE * _non_ascii(repaired.text):
+        return repaired
+    encoding = None if 0 in sample else _likeliest(_samples(data, broken_at))
+    if encoding is not None:
+        return _replaced(data, encoding)
+    if repaired.replaced <= _MAX_ODD_SHARE * len(repaired.text):
+        return repaired
+    raise ValueError(f"it looks binary: byte {broken_at:,} is not UTF-8, and no other encoding fits")
+
+
+def _replaced(data: bytes, encoding: str) -> Decoded:
+    text = data.decode(encoding, errors="replace")
+    return Decoded(text, encoding, replaced=text.count("\ufffd"))
 
 
 def _non_ascii(text: str) -> int:
     return len(text) - len(text.encode("ascii", errors="ignore"))
 
 
-def _guessed(data: bytes, broken_at: int) -> Decoded:
-    """Return `data` in the encoding that is likeliest for samples of its start and of its first odd byte."""
+def _samples(data: bytes, broken_at: int) -> bytes:
+    """Return the start of `data`, and what lies around its first odd byte where that is elsewhere."""
     start = max(0, broken_at - _SAMPLE // 4)
-    sample = data[: _SAMPLE // 2] + (data[start : start + _SAMPLE // 2] if start > _SAMPLE // 2 else b"")
-    encoding = _likeliest(sample)
-    if encoding is None:
-        raise ValueError(f"it looks binary: byte {broken_at:,} is not UTF-8, and no other encoding fits")
-    text = data.decode(encoding, errors="replace")
-    return Decoded(text, encoding, replaced=text.count("\ufffd"))
+    return data[: _SAMPLE // 2] + (data[start : start + _SAMPLE // 2] if start > _SAMPLE // 2 else b"")
 
 
 def _likeliest(sample: bytes) -> str | None:

@@ -46,7 +46,7 @@ class PdfLoader:
                     hint="Raise loading.max_pages, or split the file.",
                 )
             texts, damaged = self._page_texts(path, pdf)
-            title = pdf.get_metadata_dict().get("Title", "").strip()
+            title = _title(pdf)
         finally:
             pdf.close()
         empty = sum(1 for text in texts if not text)
@@ -91,6 +91,13 @@ def _opened(path: Path) -> PdfDocument:
         raise refusal(path, f"it is damaged or not a PDF ({error})") from None
     except OSError as error:
         raise refusal(path, f"cannot be opened: {error.strerror}", hint="Check its permissions.") from error
+
+
+def _title(pdf: PdfDocument) -> str:
+    try:
+        return str(pdf.get_metadata_value("Title")).strip()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _page_text(pdf: PdfDocument, number: int) -> str:

@@ -30,13 +30,13 @@ _BREAK = "\x00"
 _MAX_INDENT = 8
 
 
-def visible_text(html: str) -> tuple[str, TextBuilder]:
-    """Return the title of a page (empty if it has none) and its visible text."""
+def visible_text(html: str, builder: TextBuilder | None = None) -> tuple[str, TextBuilder]:
+    """Return the title of a page (empty if it has none) and its visible text, added to `builder` if one is given."""
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(html)
     title = tree.css_first("title")
-    walk = _Walk(_layout_tables(tree))
+    walk = _Walk(_layout_tables(tree), TextBuilder() if builder is None else builder)
     node: Any = tree.root
     depth = 0
     while node is not None:
@@ -69,8 +69,8 @@ def _layout_tables(tree: LexborHTMLParser) -> set[int]:
 class _Walk:
     """Gathers inline text and hands it, at each block's edge, to the table cell, list or page that it stands in."""
 
-    def __init__(self, layout_tables: set[int]) -> None:
-        self.builder = TextBuilder()
+    def __init__(self, layout_tables: set[int], builder: TextBuilder) -> None:
+        self.builder = builder
         self._layout = layout_tables
         self._inline: list[str] = []
         self._heading = 0

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
-from ragkit.index.records import StoredChunk
 from ragkit.index.snapshot import Snapshot
 from ragkit.protocols import Rows
 from ragkit.retrievers.store import Found
 from ragkit.schema import Hit
 
 _CHUNKS_AT_ONCE = 1000
+
+Key = tuple[str, str, int]
 
 
 def ordered(snapshot: Snapshot, found: Found, k: int) -> Found:
@@ -23,12 +22,11 @@ def ordered(snapshot: Snapshot, found: Found, k: int) -> Found:
     order = np.lexsort((rows, -scores))
     rows, scores = rows[order], scores[order]
     bounds = np.append(np.flatnonzero(np.diff(scores, prepend=np.inf)), len(scores))
-    for start, end in pairwise(bounds.tolist()):
-        if start >= k:
-            break
-        if end - start > 1:
-            tied = heapq.nsmallest(min(k, end) - start, _chunks(snapshot, rows[start:end]), key=_tie_break)
-            rows[start : start + len(tied)] = [chunk.row for chunk in tied]
+    ties = [(start, end) for start, end in pairwise(bounds.tolist()) if start < k and end - start > 1]
+    if ties:
+        keys = _keys(snapshot, np.concatenate([rows[start:end] for start, end in ties]))
+        for start, end in ties:
+            rows[start:end] = sorted(rows[start:end].tolist(), key=keys.__getitem__)
     return rows[:k], scores[:k]
 
 
@@ -40,10 +38,10 @@ def hits(snapshot: Snapshot, found: Found, k: int) -> list[Hit]:
     return [chunk.hit(rank, score_of[chunk.row]) for rank, chunk in enumerate(chunks, start=1)]
 
 
-def _tie_break(chunk: StoredChunk) -> tuple[str, str, int]:
-    return chunk.chunk_id, chunk.source, chunk.row
-
-
-def _chunks(snapshot: Snapshot, rows: Rows) -> Iterator[StoredChunk]:
+def _keys(snapshot: Snapshot, rows: Rows) -> dict[int, Key]:
+    """Return what orders tied rows; a row unknown to the snapshot comes last."""
+    keys: dict[int, Key] = {row: ("~", "", row) for row in rows.tolist()}  # chunk ids are hexadecimal
     for at in range(0, len(rows), _CHUNKS_AT_ONCE):
-        yield from snapshot.chunks(rows[at : at + _CHUNKS_AT_ONCE].tolist())
+        for chunk in snapshot.chunks(rows[at : at + _CHUNKS_AT_ONCE].tolist()):
+            keys[chunk.row] = (chunk.chunk_id, chunk.source, chunk.row)
+    return keys

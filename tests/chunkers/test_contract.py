@@ -39,7 +39,7 @@ class LetterEmbedder:
 
 def make(name: str, tokenizer: HfTokenizer, size: int, **options: Any) -> Chunker:
     if name == "semantic":
-        return SemanticChunker(tokenizer, LetterEmbedder(), size, percentile=80, **options)  # type: ignore[arg-type]
+        return SemanticChunker(tokenizer, LetterEmbedder(), size, percentile=80, **options)
     kind: Callable[..., Chunker] = {"token": TokenChunker, "sentence": SentenceChunker}.get(name, RecursiveChunker)
     return kind(tokenizer, size, **options)
 

@@ -93,6 +93,15 @@ def test_one_bad_byte_does_not_turn_utf8_into_something_else() -> None:
     assert decoded.metadata == {"replaced_characters": 1}
 
 
+@pytest.mark.parametrize("odd", [b"\x81\x8d", b"\0\xff", b"\xff"])
+def test_a_few_odd_bytes_in_plain_ascii_do_not_make_it_binary(odd: bytes) -> None:
+    ascii_text = b"Nothing but plain English words in this sentence. " * 20
+    decoded = decode(ascii_text[:501] + odd + ascii_text[501:])
+    assert len(decoded.text) >= len(ascii_text)
+    assert decoded.text.startswith(ascii_text[:501].decode())
+    assert decoded.metadata
+
+
 def test_a_declared_encoding_comes_after_utf8() -> None:
     assert decode("Größe".encode("cp1250"), declared="cp1250") == Decoded("Größe", "cp1250")
     assert decode("Größe".encode(), declared="cp1250") == Decoded("Größe")

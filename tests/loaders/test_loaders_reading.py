@@ -30,7 +30,6 @@ REFUSED = {
     "unstructured__password.pdf": "it is encrypted, and a password is needed",
     "python-docx__having-images.docx": "it holds no text",
     "docling__elife-56337.xml": "XML (.xml) is not supported",
-    "docling__epub_purvis_poetry.epub": "EPUB (.epub) is not supported",
     "docling__powerpoint_sample.pptx": "PowerPoint (.pptx) is not supported",
     "docling__powerpoint_with_image.pptx": "PowerPoint (.pptx) is not supported",
     "markitdown__test.pptx": "PowerPoint (.pptx) is not supported",
@@ -38,7 +37,6 @@ REFUSED = {
     "docling__text_document_01.odt": "OpenDocument (.odt) is not supported",
     "docling__xlsx_01.xlsx": "Excel (.xlsx) is not supported",
     "markitdown__test.rtf": "RTF (.rtf) is not supported",
-    "unstructured__email-no-html-content-1.eml": "e-mail (.eml) is not supported",
 }
 
 
@@ -115,13 +113,14 @@ def test_the_ending_decides_and_text_is_the_fallback(name: str, loader: str, tmp
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.epub", b"PK\x03\x04", "EPUB (.epub) is not supported. Please convert it to HTML, PDF or text"),
+        ("a.pptx", b"PK\x03\x04", "PowerPoint (.pptx) is not supported. Please export it to PDF"),
+        ("a.epub", b"PK\x03\x04", "it is damaged or no EPUB file"),
         ("a.png", b"\x89PNG", ".png is an image, not a document with text"),
         ("data", b"SQLite format 3\x00", "it holds SQLite database data under a name without a known ending"),
         ("data", bytes(range(256)) * 4, "it looks binary"),
         ("empty.md", b"", "the file is empty (0 bytes)"),
         ("fake.pdf", b"just words", "it is damaged or not a PDF"),
-        ("fake.docx", b"just words", "it is damaged or not a DOCX file"),
+        ("fake.docx", b"just words", "it is damaged or no DOCX file"),
         ("fake.html", b"%PDF-1.4", "it looks binary: it holds PDF data"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a.EPUB", "EPUB (.epub) is not supported"),
+        ("a.ODT", "OpenDocument (.odt) is not supported"),
         ("a.png", ".png is an image, not a document with text"),
         ("a.md", None),
     ],

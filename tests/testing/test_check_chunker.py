@@ -34,7 +34,7 @@ class Lines:
 def broken(change: Callable[[Document, list[Chunk]], list[Chunk]]) -> Lines:
     chunker = Lines()
     correct = chunker.cut
-    chunker.cut = lambda document: change(document, correct(document))  # type: ignore[method-assign]
+    chunker.cut = lambda document: change(document, correct(document))
     return chunker
 
 
@@ -81,12 +81,12 @@ def blank(document: Document, chunks: list[Chunk]) -> list[Chunk]:
 )
 def test_broken_spans_are_named(change: Callable[[Document, list[Chunk]], list[Chunk]], message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        check_chunker(broken(change))  # type: ignore[arg-type]
+        check_chunker(broken(change))
 
 
 def test_a_correct_chunker_passes() -> None:
-    check_chunker(Lines())  # type: ignore[arg-type]
-    check_chunker(Lines(), tokenizer=characters(), limit=10)  # type: ignore[arg-type]
+    check_chunker(Lines())
+    check_chunker(Lines(), tokenizer=characters(), limit=10)
 
 
 def characters() -> Any:
@@ -95,14 +95,14 @@ def characters() -> Any:
 
 def test_a_limit_is_checked() -> None:
     with pytest.raises(ContractError, match=r"chunk 0 \[0, 10\) has 10 tokens; the limit is 9"):
-        check_chunker(Lines(), tokenizer=characters(), limit=9)  # type: ignore[arg-type]
+        check_chunker(Lines(), tokenizer=characters(), limit=9)
 
 
 def test_undeclared_gaps_are_found() -> None:
     chunker = Lines()
     chunker.gaps = "none"
     with pytest.raises(ContractError, match=r"gaps = 'none' allows nothing to be left out"):
-        check_chunker(chunker)  # type: ignore[arg-type]
+        check_chunker(chunker)
 
 
 @pytest.mark.parametrize(("attribute", "value"), [("name", ""), ("fingerprint", 7), ("gaps", "all")])
@@ -110,13 +110,13 @@ def test_a_wrong_header_is_found(attribute: str, value: object) -> None:
     chunker = Lines()
     setattr(chunker, attribute, value)
     with pytest.raises(ContractError, match=f"{attribute} is {value!r}; expected"):
-        check_chunker(chunker)  # type: ignore[arg-type]
+        check_chunker(chunker)
 
 
 def wrong_stream(chunk: Callable[[Lines, list[Document]], Iterable[Chunked]]) -> Lines:
     chunker = Lines()
     inner = Lines()
-    chunker.chunk = lambda documents: iter(chunk(inner, documents))  # type: ignore[assignment, method-assign, arg-type]
+    chunker.chunk = lambda documents: iter(chunk(inner, documents))
     return chunker
 
 
@@ -145,7 +145,7 @@ def doubled(inner: Lines, documents: list[Document]) -> Iterator[Chunked]:
 )
 def test_wrong_streams_are_named(change: Callable[..., Iterable[Chunked]], message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        check_chunker(wrong_stream(change))  # type: ignore[arg-type]
+        check_chunker(wrong_stream(change))
 
 
 def test_changing_results_are_found() -> None:
@@ -157,7 +157,7 @@ def test_changing_results_are_found() -> None:
         return chunks
 
     with pytest.raises(ContractError, match="a second run gave other chunks"):
-        check_chunker(broken(change))  # type: ignore[arg-type]
+        check_chunker(broken(change))
 
 
 def test_results_that_depend_on_other_documents_are_found() -> None:
@@ -168,7 +168,7 @@ def test_results_that_depend_on_other_documents_are_found() -> None:
                 yield Chunked(document, [Chunk.of(document, 0, len(document.text))] if whole else self.cut(document))
 
     with pytest.raises(ContractError, match="a run on the document alone gave other chunks"):
-        check_chunker(Counting())  # type: ignore[arg-type]
+        check_chunker(Counting())
 
 
 def test_a_changing_fingerprint_is_found() -> None:
@@ -176,12 +176,12 @@ def test_a_changing_fingerprint_is_found() -> None:
         runs = 0
 
         @property
-        def fingerprint(self) -> str:  # type: ignore[override]
+        def fingerprint(self) -> str:
             self.runs += 1
             return str(self.runs)
 
     with pytest.raises(ContractError, match=r"fingerprint changed from '.*' to '.*' while chunking"):
-        check_chunker(Restless())  # type: ignore[arg-type]
+        check_chunker(Restless())
 
 
 def test_samples_hold_what_breaks_chunkers() -> None:
@@ -198,4 +198,4 @@ def test_generated_documents_keep_the_schema(document: Document) -> None:
         before <= block.start < block.end <= len(document.text)
         for before, block in zip(ends, document.blocks, strict=False)
     )
-    check_chunker(Lines(), [document])  # type: ignore[arg-type]
+    check_chunker(Lines(), [document])

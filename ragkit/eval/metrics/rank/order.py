@@ -13,7 +13,8 @@ def by_score(run: Retrieved) -> Retrieved:
     Retrievers return a total order already and scoring takes runs as they come; this is for runs made from a table
     of scores, such as a TREC file.
     """
-    order = np.lexsort((run.spans[:, 1], run.spans[:, 0], np.array(run.documents, dtype=object), -run.scores))
+    keys = list(zip((-run.scores).tolist(), run.documents, run.spans.tolist(), strict=True))
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
     return Retrieved(
         tuple(run.documents[place] for place in order), run.spans[order], run.tokens[order], run.scores[order]
     )

@@ -1,0 +1,29 @@
+"""All measures by name. A new one is a file with a declaration, and its name here."""
+
+from __future__ import annotations
+
+from ragkit.eval.metrics.measure import Measure
+from ragkit.eval.metrics.rank.average_precision import AP
+from ragkit.eval.metrics.rank.hit import Hit
+from ragkit.eval.metrics.rank.ndcg import DCG, nDCG
+from ragkit.eval.metrics.rank.reciprocal_rank import RR
+from ragkit.eval.metrics.rank.set_measures import F1, P, R
+from ragkit.eval.metrics.selection.size import Empty, Tokens, Units
+from ragkit.eval.metrics.span.citation import CitationPrecision, CitationRecall
+from ragkit.eval.metrics.span.duplication import Duplication
+from ragkit.eval.metrics.span.iou import IoU
+from ragkit.eval.metrics.span.precision import Precision
+from ragkit.eval.metrics.span.precision_omega import PrecisionOmega
+from ragkit.eval.metrics.span.recall import Recall
+from ragkit.eval.metrics.span.references import FullEvidence, ReferenceHit
+
+SPAN = (Recall, Precision, IoU, PrecisionOmega, Duplication, ReferenceHit, FullEvidence)
+CITATION = (CitationPrecision, CitationRecall)
+RANK = (Hit, P, R, F1, RR, AP, DCG, nDCG)
+SELECTION = (Units, Tokens, Empty)
+ANSWER: tuple[Measure, ...] = ()
+SEGMENTATION: tuple[Measure, ...] = ()
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *ANSWER, *SEGMENTATION)
+}
