@@ -20,32 +20,37 @@ def content_hash(kind: str, **fields: Field) -> str:
     False
     """
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(_encode(kind))
-    digest.update(_encode(fields))
+    _feed(digest, kind)
+    _feed(digest, fields)
     return digest.hexdigest()
 
 
-def _encode(value: Field) -> bytes:  # noqa: PLR0911 - one return for each type reads best
-    """Return `value` as one tag byte, its length and its bytes."""
+def _feed(digest: hashlib.blake2b, value: Field) -> None:
+    """Feed `value` as a tag byte, its length and its content; long texts are never copied together."""
     match value:
         case None:
-            return b"n"
+            digest.update(b"n")
         case bool():
-            return b"t" if value else b"f"
+            digest.update(b"t" if value else b"f")
         case int():
-            return _prefixed(b"i", str(value).encode("ascii"))
+            _leaf(digest, b"i", str(value).encode("ascii"))
         case float():
-            return _prefixed(b"d", value.hex().encode("ascii"))
+            _leaf(digest, b"d", value.hex().encode("ascii"))
         case str():
-            return _prefixed(b"s", value.encode("utf-8"))
+            _leaf(digest, b"s", value.encode("utf-8"))
         case bytes():
-            return _prefixed(b"b", value)
+            _leaf(digest, b"b", value)
         case Mapping():
-            pairs = [_encode(key) + _encode(value[key]) for key in sorted(value)]
-            return _prefixed(b"m", b"".join(pairs))
+            digest.update(b"m" + len(value).to_bytes(8, "big"))
+            for key in sorted(value):
+                _feed(digest, key)
+                _feed(digest, value[key])
         case _:
-            return _prefixed(b"l", b"".join(_encode(item) for item in value))
+            digest.update(b"l" + len(value).to_bytes(8, "big"))
+            for item in value:
+                _feed(digest, item)
 
 
-def _prefixed(tag: bytes, payload: bytes) -> bytes:
-    return tag + len(payload).to_bytes(8, "big") + payload
+def _leaf(digest: hashlib.blake2b, tag: bytes, payload: bytes) -> None:
+    digest.update(tag + len(payload).to_bytes(8, "big"))
+    digest.update(payload)

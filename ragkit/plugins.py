@@ -28,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "jsonl": "ragkit.loaders.jsonl:JsonlLoader",
         "code": "ragkit.loaders.code:CodeLoader",
         "epub": "ragkit.loaders.epub:EpubLoader",
+        "pptx": "ragkit.loaders.pptx:PptxLoader",
         "mail": "ragkit.loaders.mail:MailLoader",
     },
     "chunkers": {

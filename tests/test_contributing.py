@@ -43,11 +43,11 @@ def test_the_command_finds_the_plugin_and_its_options(plugin: Path, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     reply = json.loads(done.stdout)
     assert reply["chunker"] == "paragraph"
-    assert [chunk["text"] for chunk in reply["chunks"]] == ["First.\nStill first.\n\n", "Second, which is longer.\n"]
+    assert [chunk["text"] for chunk in reply["chunks"]] == ["First.\nStill first.", "Second, which is longer."]
 
 
 def test_the_example_keeps_the_contract(plugin: Path):
-    from ragkit.testing import check_chunker
+    from ragkit.testing.chunker import check_chunker
 
     spec = util.spec_from_file_location("paragraph_chunker", plugin / "paragraph_chunker.py")
     module = util.module_from_spec(spec)

@@ -6,6 +6,8 @@ the highest where no source has it. Words of the question, repeated in the sente
 their weight: they are given, not claimed, but they decide between spans that both hold a short answer and keep a short
 answer from matching by chance.
 
+The span is then cut to those of its sentences that hold what is claimed.
+
 A sentence is supported where the best span reaches `THRESHOLD` and, whatever the share,
 - every number and every capitalised word (but the first) of the sentence is in the span, or else in the question and
   in the span's chunk ("She was born in 1981" for a question about a person by name);
@@ -77,16 +79,19 @@ class Aligner:
         claimed = words(sentence)
         if not claimed or not self._spans:
             return None
-        weights = {word.form: self._weight(word.form) for word in self._question}
-        weights = {form: _QUESTION * weight for form, weight in weights.items()}
-        weights = {word.form: self._weight(word.form) for word in claimed} | weights
-        shares = [_share(weights, span) for span in self._spans]
-        preferred = [share - _PER_SENTENCE * span.sentences for share, span in zip(shares, self._spans, strict=True)]
-        best = max(range(len(shares)), key=preferred.__getitem__)
-        span = self._spans[best]
-        if shares[best] < self._threshold or not self._holds(sentence, claimed, span):
+        asked = {word.form: _QUESTION * self._weight(word.form) for word in self._question}
+        own = {word.form: self._weight(word.form) for word in claimed}
+        both = own | asked
+        widest = max(self._spans, key=lambda span: _share(both, span) - _PER_SENTENCE * span.sentences)
+        share = _share(both, widest)
+        if share < self._threshold:
             return None
-        return Support(span.hit, span.start, span.end, shares[best])
+        claims = {form: both[form] for form in own}
+        inside = [span for span in self._spans if _within(span, widest) and self._holds(sentence, claimed, span)]
+        if not inside:
+            return None
+        span = max(inside, key=lambda span: (_share(claims, span) - _PER_SENTENCE * span.sentences, _share(both, span)))
+        return Support(span.hit, span.start, span.end, share)
 
     def _weight(self, form: str) -> float:
         return math.log(1 + self._count / (self._frequency.get(form) or 0.5))
@@ -108,6 +113,10 @@ def _spans(hit: Hit, parts: Sequence[tuple[Sentence, frozenset[str]]]) -> Iterat
         for last in range(first, min(first + _LONGEST, len(parts))):
             forms = frozenset().union(*(parts[index][1] for index in range(first, last + 1)))
             yield _Span(hit, parts[first][0].start, parts[last][0].end, forms, last - first + 1)
+
+
+def _within(span: _Span, outer: _Span) -> bool:
+    return span.hit is outer.hit and outer.start <= span.start and span.end <= outer.end
 
 
 def _share(weights: dict[str, float], span: _Span) -> float:

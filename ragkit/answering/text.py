@@ -25,6 +25,7 @@ _STOP = frozenset(
         "each other some only own same too s t according source sources answer question based provided yes",
     )
 )
+_WIDE_STOP = "[的了是在和与也就都而及着之吗呢它他她]"
 NEGATIONS = frozenset(re.findall(r"\w+", "not no never none nobody nothing neither nor without cannot"))
 _SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ies", "ied", "ed", "es", "ly", "s", "e")
 
@@ -80,8 +81,9 @@ def negated(text: str) -> bool:
 def _forms(raw: str, first: bool) -> Iterator[Word]:
     lowered = raw.lower().replace("’", "'").removesuffix("'s")
     if re.match(rf"[{_WIDE}]", raw):
-        pairs = [raw[place : place + 2] for place in range(len(raw) - 1)] or [raw]
-        yield from (Word(pair, False, False) for pair in pairs)
+        for run in filter(None, re.split(_WIDE_STOP, raw)):
+            pairs = [run[place : place + 2] for place in range(len(run) - 1)] or [run]
+            yield from (Word(pair, False, False) for pair in pairs)
     elif raw[0].isdigit():
         yield Word(re.sub(r"(?<=\d),(?=\d{3})", "", raw).strip(".,:/"), True, False)
     elif lowered in _NUMBER_WORDS:

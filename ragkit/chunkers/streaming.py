@@ -85,9 +85,13 @@ def _verified(
     proven: list[list[Span]] = []
     for index, (document, spans) in enumerate(batch):
         text = document.text
-        doubtful = [span for span in spans if keeps is None or not (keeps(text, span[0]) and keeps(text, span[1]))]
-        suspects += [(index, span) for span in doubtful]
-        proven.append([span for span in spans if span not in doubtful] if doubtful else spans)
+        trusted = []
+        for span in spans:
+            if keeps is not None and keeps(text, span.start) and keeps(text, span.end):
+                trusted.append(span)
+            else:
+                suspects.append((index, span))
+        proven.append(trusted)
     for index, checked in _checked(batch, suspects, tokenizer, limits).items():
         proven[index] = sorted([*proven[index], *checked], key=lambda span: span[:2])
     for (document, _), spans in zip(batch, proven, strict=True):

@@ -32,6 +32,7 @@ MaxTokens = Annotated[
 def ask(
     question: options.Question,
     folder: options.Index,
+    *,
     k: options.Results = 10,
     retriever: options.Retriever = None,
     selector: options.Selector = None,

@@ -30,6 +30,7 @@ _COLOURS = ("on grey19", "on dark_blue")
 
 def chunk(
     file: File,
+    *,
     chunker: options.Chunker = None,
     chunk_size: options.ChunkSize = None,
     overlap: options.Overlap = None,

@@ -33,6 +33,7 @@ Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build the index anew, 
 def index(
     sources: Sources,
     folder: options.Index,
+    *,
     config: options.Config = None,
     chunker: options.Chunker = None,
     chunk_size: options.ChunkSize = None,

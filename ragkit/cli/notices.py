@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from rich.text import Text
 
@@ -28,14 +27,7 @@ def notices(*, silent: bool) -> Iterator[None]:
         return
     seen: set[str] = set()
 
-    def notice(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,  # noqa: ARG001 - the signature is Python's
-        file: TextIO | None = None,  # noqa: ARG001
-        line: str | None = None,  # noqa: ARG001
-    ) -> None:
+    def notice(message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object) -> None:
         text = str(message)
         if silent or text in seen or not _is_ours(category, filename):
             return

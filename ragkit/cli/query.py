@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def query(
     question: options.Question,
     folder: options.Index,
+    *,
     k: options.Results = 10,
     retriever: options.Retriever = None,
     selector: options.Selector = None,

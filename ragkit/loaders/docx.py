@@ -6,14 +6,12 @@ python-docx opens the package and resolves styles; the text of a paragraph is re
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.config import LoadingConfig
-from ragkit.loaders.archive import check_archive
+from ragkit.loaders.archive import PACKAGE_DAMAGE, check_archive
 from ragkit.loaders.blocks import TextBuilder
 from ragkit.loaders.docx_styles import WordStyles
 from ragkit.loaders.docx_text import (
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 
 _FOOTNOTES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
 
-# What python-docx and zipfile raise on damaged packages (seen on thousands of mutated ones).
-_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError),
-    *(KeyError, ValueError, TypeError, AttributeError, IndexError),
-)
-
 
 class DocxLoader:
     """Reads DOCX; headings keep their level, list items their marker, table rows are lines joined by " | "."""
@@ -58,7 +50,7 @@ class DocxLoader:
             reader = _Reader(word)
             reader.read()
             title = (word.core_properties.title or "").strip()
-        except _DAMAGE as error:
+        except PACKAGE_DAMAGE as error:
             raise refusal(path, f"it is damaged or no DOCX file ({type(error).__name__}: {error})") from None
         text, blocks = reader.builder.result()
         if not text:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from ragkit.config import LoadingConfig
-from ragkit.loaders.archive import check_archive
+from ragkit.loaders.archive import PACKAGE_DAMAGE, check_archive, parsed_xml
 from ragkit.loaders.blocks import TextBuilder
 from ragkit.loaders.decoding import decode
 from ragkit.loaders.files import check_length, refusal, source_of
@@ -22,8 +20,6 @@ from ragkit.schema import Document
 
 _CONTAINER = "META-INF/container.xml"
 _PAGES = ("application/xhtml+xml", "text/html")
-# What zipfile, lxml (its errors are SyntaxErrors) and our look-ups raise on damaged books.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, ValueError, SyntaxError)
 
 
 class EpubLoader:
@@ -45,7 +41,7 @@ class EpubLoader:
                     data = book.read(name)
                     visible_text(decode(data, declared_encoding(data)).text, builder)
                     check_length(path, builder.length, self._caps)
-        except _DAMAGE as error:
+        except PACKAGE_DAMAGE as error:
             raise refusal(path, f"it is damaged, protected or no EPUB file ({error})") from None
         text, blocks = builder.result()
         if not text:
@@ -55,11 +51,11 @@ class EpubLoader:
 
 def _spine(book: zipfile.ZipFile) -> tuple[str, list[str]]:
     """Return the title of a book and the names of its chapters in reading order."""
-    container = _parsed(book.read(_CONTAINER)).find(".//{*}rootfile")
+    container = parsed_xml(book.read(_CONTAINER)).find(".//{*}rootfile")
     if container is None:
         raise ValueError("its container names no package")
     package_name = container.get("full-path") or ""
-    package = _parsed(book.read(package_name))
+    package = parsed_xml(book.read(package_name))
     folder = posixpath.dirname(package_name)
     pages = {
         item.get("id"): posixpath.normpath(posixpath.join(folder, unquote(item.get("href") or "")))
@@ -70,10 +66,3 @@ def _spine(book: zipfile.ZipFile) -> tuple[str, list[str]]:
         pages[ref.get("idref")] for ref in package.iterfind(".//{*}spine/{*}itemref") if ref.get("idref") in pages
     ]
     return (package.findtext(".//{http://purl.org/dc/elements/1.1/}title") or "").strip(), chapters
-
-
-def _parsed(data: bytes) -> Any:
-    """Return the root of an XML document; no entity is resolved, no DTD loaded, nothing fetched."""
-    from lxml import etree
-
-    return etree.fromstring(data, etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True))

@@ -22,7 +22,7 @@ _NOT_DOCUMENTS = {
 # Documents that are not read: refused wherever they are met, so that nobody believes they were indexed.
 _UNREAD = {
     "old Word": ("doc dot", "save it as .docx"),
-    "PowerPoint": ("ppt pptx pptm pps ppsx", "export it to PDF"),
+    "old PowerPoint": ("ppt pps", "save it as .pptx"),
     "Excel": ("xls xlsx xlsm xlsb", "export its sheets to CSV"),
     "OpenDocument": ("odt ods odp ott fodt", "save it as .docx or PDF"),
     "RTF": ("rtf", "save it as .docx or text"),

@@ -42,12 +42,13 @@ class MailLoader:
             raise refusal(path, "the message has no text")
         text, blocks = builder.result()
         check_length(path, len(text), self._caps)
-        metadata = {"title": subject, **{name.lower(): value for name, value in headers.items()}}
+        metadata: dict[object, object] = {"title": subject}
+        metadata.update((name.lower(), value) for name, value in headers.items())
         attachments = sum(1 for _ in message.iter_attachments())
         yield Document(
             text,
             source_of(path),
-            metadata=scalars({**metadata, "attachments": attachments} if attachments else metadata),
+            metadata={**scalars(metadata), **({"attachments": attachments} if attachments else {})},
             blocks=blocks,
         )
 

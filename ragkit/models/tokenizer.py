@@ -70,6 +70,11 @@ class HfTokenizer:
         except UnicodeDecodeError as error:
             raise ModelError(f"{path} is not UTF-8 text: {error}.", hint="Fetch the model again.") from error
 
+    @property
+    def definition(self) -> str:
+        """The text of the `tokenizer.json` it was made from, for libraries that want the bare tokenizer."""
+        return self._json
+
     def __reduce__(self) -> tuple[type[HfTokenizer], tuple[str]]:
         """Travel to other processes as the definition alone."""
         return HfTokenizer, (self._json,)

@@ -52,6 +52,7 @@ class ChromaStore:
         self._snapshot = snapshot
         self._name = collection or f"ragkit-{snapshot.header.index_id}"
         self._scan = ExactScan(snapshot)
+        self._folder = snapshot.folder / "projections" / "chroma"
         self._connected: Any = None
 
     def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> list[Found]:
@@ -91,10 +92,14 @@ class ChromaStore:
         except IndexMismatchError:
             raise
         except Exception as error:
-            place = f"The Chroma server {self._address[0]}" if self._address else "The Chroma collection"
-            raise (ServerError if self._address else StorageError)(
+            kind, place, cure = (
+                (ServerError, f"The Chroma server {self._address[0]}", "See that the server runs")
+                if self._address
+                else (StorageError, f"The Chroma database {self._folder}", "Remove that folder if it is damaged")
+            )
+            raise kind(
                 f"{place} was not brought up to date: {type(error).__name__}: {error}.",
-                hint="The index itself is committed and searched exactly meanwhile; run the command again.",
+                hint=f"The index is committed and searched exactly meanwhile. {cure}, and run the command again.",
             ) from error
 
     def _search_collection(self, queries: Vectors, k: int) -> list[Found] | None:
@@ -172,13 +177,12 @@ class ChromaStore:
             import chromadb
 
             settings = chromadb.config.Settings(anonymized_telemetry=False)
-            folder = self._snapshot.folder / "projections" / "chroma"
             if self._address:
                 _, host, port, ssl = self._address
                 self._connected = chromadb.HttpClient(host=host, port=port, ssl=ssl, settings=settings)
-            elif create or folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
-                self._connected = chromadb.PersistentClient(str(folder), settings=settings)
+            elif create or self._folder.is_dir():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._connected = chromadb.PersistentClient(str(self._folder), settings=settings)
         return self._connected
 
 

@@ -42,7 +42,7 @@ class FaissStore:
         index: Literal["exact", "hnsw"] = "exact",
         m: int = 32,
         ef_construction: int = 200,
-        ef: int = 64,
+        ef: int = 128,
         gpu: bool = False,
     ) -> None:
         for option, value in (("m", m), ("ef_construction", ef_construction), ("ef", ef)):

@@ -21,7 +21,7 @@ from ragkit.protocols import Chunker
 from ragkit.schema import Chunked, Document
 from ragkit.testing.chunker import check_chunker, documents_strategy
 
-EXAMPLES = settings().max_examples // 4
+EXAMPLES = settings().max_examples // 5
 LETTERS = "etaoinshrdlu中。"
 
 

@@ -8,6 +8,7 @@ import math
 import random
 import unicodedata
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -301,3 +302,11 @@ def test_languages():
 def test_analysis_of_any_text(text):
     terms = analyzer("english").analyze(analyzable(text))
     assert analyzer("english").analyze(analyzable(unicodedata.normalize("NFD", text))) == terms
+
+
+def test_threads_may_share_postings(shelf):
+    queries = [f"{one} {two}" for one in WORDS for two in WORDS]
+    alone = [shelf.search(query, 5)[0].tolist() for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda query: shelf.search(query, 5)[0].tolist(), queries))
+    assert together == alone

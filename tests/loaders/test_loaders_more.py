@@ -1,4 +1,4 @@
-"""EPUB and e-mail."""
+"""EPUB, PPTX and e-mail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ragkit.config import LoadingConfig
 from ragkit.errors import LoadError
 from ragkit.loaders.epub import EpubLoader
 from ragkit.loaders.mail import MailLoader
+from ragkit.loaders.pptx import PptxLoader
 from ragkit.schema import Document
 
 CONTAINER = '<container xmlns="c"><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></container>'
@@ -37,7 +38,7 @@ def book(path: Path, **changed: str) -> Path:
     return path
 
 
-def load(loader: EpubLoader | MailLoader, path: Path) -> Document:
+def load(loader: EpubLoader | MailLoader | PptxLoader, path: Path) -> Document:
     (document,) = loader.load(path)
     return document
 
@@ -102,3 +103,52 @@ def test_what_is_no_message_is_refused(content: bytes, reason: str, tmp_path: Pa
     (tmp_path / "a.eml").write_bytes(content)
     with pytest.raises(LoadError, match=reason):
         load(MailLoader(LoadingConfig()), tmp_path / "a.eml")
+
+
+NAMES = (
+    'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" '
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+)
+
+
+def shape(kind: str, text: str) -> str:
+    place = f"<p:nvSpPr><p:nvPr><p:ph type='{kind}'/></p:nvPr></p:nvSpPr>"
+    return f"<p:sp>{place}<p:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+
+
+def slide(title: str, body: str) -> str:
+    return f"<p:sld {NAMES}><p:cSld>{shape('title', title)}{body}{shape('sldNum', '77')}</p:cSld></p:sld>"
+
+
+def show(path: Path, **changed: str) -> Path:
+    cells = "".join(f"<a:tc><a:p><a:r><a:t>{text}</a:t></a:r></a:p></a:tc>" for text in "xy")
+    listed = "".join(f'<p:sldId r:id="{name}"/>' for name in ("b", "empty", "a"))
+    targets = {"a": "slides/1.xml", "b": "/ppt/slides/2.xml", "empty": "slides/3.xml"}
+    relations = "".join(f'<Relationship Id="{name}" Target="{target}"/>' for name, target in targets.items())
+    members = {
+        "ppt/presentation.xml": f"<p:presentation {NAMES}><p:sldIdLst>{listed}</p:sldIdLst></p:presentation>",
+        "ppt/_rels/presentation.xml.rels": f"<Relationships>{relations}</Relationships>",
+        "ppt/slides/1.xml": slide("Last", ""),
+        "ppt/slides/2.xml": slide("First", f"<a:tbl><a:tr>{cells}</a:tr></a:tbl>"),
+        "ppt/slides/3.xml": slide("", ""),
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**members, **changed}.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_slides_are_pages_in_the_order_of_the_show(tmp_path: Path) -> None:
+    document = load(PptxLoader(LoadingConfig()), show(tmp_path / "a.pptx"))
+    assert document.text == "First\n\nx | y\n\nLast"
+    assert [document.page_at(document.text.index(word)) for word in ("First", "x", "Last")] == [1, 1, 3]
+    assert [block.kind.value for block in document.blocks] == ["heading", "table", "heading"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"ppt/slides/1.xml": "<p"}, {"ppt/presentation.xml": ""}, {"ppt/_rels/presentation.xml.rels": "<x/>"}]
+)
+def test_damaged_shows_are_refused(changed: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="it is damaged or no PPTX file"):
+        load(PptxLoader(LoadingConfig()), show(tmp_path / "a.pptx", **changed))

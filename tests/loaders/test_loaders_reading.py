@@ -30,10 +30,6 @@ REFUSED = {
     "unstructured__password.pdf": "it is encrypted, and a password is needed",
     "python-docx__having-images.docx": "it holds no text",
     "docling__elife-56337.xml": "XML (.xml) is not supported",
-    "docling__powerpoint_sample.pptx": "PowerPoint (.pptx) is not supported",
-    "docling__powerpoint_with_image.pptx": "PowerPoint (.pptx) is not supported",
-    "markitdown__test.pptx": "PowerPoint (.pptx) is not supported",
-    "unstructured__fake-power-point-table.pptx": "PowerPoint (.pptx) is not supported",
     "docling__text_document_01.odt": "OpenDocument (.odt) is not supported",
     "docling__xlsx_01.xlsx": "Excel (.xlsx) is not supported",
     "markitdown__test.rtf": "RTF (.rtf) is not supported",
@@ -79,8 +75,9 @@ def test_every_real_file_is_read_or_refused_with_its_reason(
     assert all(row.characters for name, row in rows.items() if name not in REFUSED)
     recall = {name: row.recall for name, row in rows.items() if row.recall is not None}
     low = {name: value for name, value in recall.items() if value < 0.93}
-    # docling repeats merged cells, keeps navigation, and writes equations as LaTeX.
-    assert set(low) <= {"docling__word_tables.docx", "docling__equations.docx", "docling__html_rich_table_cells.html"}
+    # docling repeats merged cells, keeps navigation, numbers the lists of slides, and writes equations as LaTeX.
+    explained = {"docling__word_tables.docx", "docling__equations.docx", "docling__html_rich_table_cells.html"}
+    assert set(low) <= {*explained, "docling__powerpoint_sample.pptx"}
     assert min(recall.values()) > 0.6
 
 
@@ -113,7 +110,8 @@ def test_the_ending_decides_and_text_is_the_fallback(name: str, loader: str, tmp
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.pptx", b"PK\x03\x04", "PowerPoint (.pptx) is not supported. Please export it to PDF"),
+        ("a.odt", b"PK\x03\x04", "OpenDocument (.odt) is not supported. Please save it as .docx or PDF"),
+        ("a.pptx", b"PK\x03\x04", "it is damaged or no PPTX file"),
         ("a.epub", b"PK\x03\x04", "it is damaged or no EPUB file"),
         ("a.png", b"\x89PNG", ".png is an image, not a document with text"),
         ("data", b"SQLite format 3\x00", "it holds SQLite database data under a name without a known ending"),
@@ -187,6 +185,17 @@ def test_a_third_party_loader_is_found_and_built_in_endings_stay(install_loader:
     assert (document.text, document.source) == ("WORDS", str(tmp_path / "a.foreign"))
     assert document.metadata["pid"] != os.getpid()
     assert loader_for(tmp_path / "a.pdf", CAPS) == "pdf"
+
+
+def test_the_parsing_process_is_light(install_loader: Install, tmp_path: Path) -> None:
+    install_loader(
+        "import sys\nheavy = {'torch', 'numpy', 'transformers'} & set(sys.modules)\n"
+        "yield Document(' '.join(sorted(heavy)) or 'none', '')"
+    )
+    (tmp_path / "a.foreign").write_text("words")
+    document = only(tmp_path / "a.foreign")
+    assert isinstance(document, Document)
+    assert document.text == "none"
 
 
 def test_a_loader_may_choose_to_run_in_this_process(install_loader: Install, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ class Counting(HashingEmbedder):
 def whole(text, source="s", cuts=()):
     document = Document(text, source)
     edges = [0, *cuts, len(text)]
-    return Chunked(document, [Chunk.of(document, a, b) for a, b in zip(edges, edges[1:], strict=False)])
+    return Chunked(document, [Chunk.of(document, a, b) for a, b in pairwise(edges)])
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_word_tokens_are_spans_without_white_space(text):
     (spans,) = tokenizer.offsets([text])
     assert spans.shape == (tokenizer.count([text])[0], 2)
     assert all(text[start:end] and not any(map(str.isspace, text[start:end])) for start, end in spans)
-    assert all(a <= b for (_, a), (b, _) in zip(spans, spans[1:], strict=False))
+    assert all(a <= b for (_, a), (b, _) in pairwise(spans))
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("中文字", 3), ("a" * 33, 3), ("1,5 x", 4)])

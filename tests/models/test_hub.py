@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import threading
 import time
 import zipfile
@@ -88,7 +87,7 @@ def test_fetched_once_then_offline(links, known, monkeypatch):
 
 def test_nothing_is_fetched_unless_wanted(links, known):
     known(tiny())
-    with pytest.raises(ModelError, match="not in the cache .*ragkit models fetch"):
+    with pytest.raises(ModelError, match=r"not in the cache .*ragkit models fetch"):
         hub.model_folder("tiny", fetch=False)
     info = next(info for info in hub.known_models() if info.name == "tiny")
     assert not info.present
@@ -116,7 +115,7 @@ def test_other_bytes_are_refused(links, known, served, reason):
 
 def test_pip_failure_gives_its_last_lines(links, known):
     known(tiny())
-    with pytest.raises(ModelError, match="No matching distribution found for tiny-model==0.1"):
+    with pytest.raises(ModelError, match=r"No matching distribution found for tiny-model==0\.1"):
         hub.model_folder("tiny")
 
 
@@ -238,4 +237,4 @@ def test_the_converted_model_is_whole(smollm_folder):
     tokenizer = json.loads((smollm_folder / "tokenizer.json").read_text())
     kinds = [step["type"] for step in tokenizer["pre_tokenizer"]["pretokenizers"]]
     assert kinds == ["Digits", "ByteLevel"]
-    assert os.stat(smollm_folder / "model.safetensors").st_size > 500_000_000
+    assert (smollm_folder / "model.safetensors").stat().st_size > 500_000_000

@@ -58,7 +58,7 @@ def test_what_cannot_is_one_clear_error(failure, message, attempts):
 
 
 def test_a_slow_server_times_out():
-    with FakeServer([reply("late", delay=1.0)]) as server, pytest.raises(ServerError, match="within 0.1 s, 1 times"):
+    with FakeServer([reply("late", delay=1.0)]) as server, pytest.raises(ServerError, match=r"within 0\.1 s, 1 times"):
         served(server, model="x", timeout=0.1, retries=0).generate(PROMPT, max_tokens=20)
 
 
@@ -72,7 +72,7 @@ def test_no_server():
 
 def test_the_model_must_be_named_where_there_are_several():
     with FakeServer(models=["small", "large"]) as server:
-        with pytest.raises(ServerError, match="offers 2 models .small, large"):
+        with pytest.raises(ServerError, match=r"offers 2 models .small, large"):
             _ = served(server).name
         assert served(server, model="large").generate(PROMPT, max_tokens=5) == "ok"
     assert server.requests[0]["model"] == "large"

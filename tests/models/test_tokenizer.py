@@ -70,7 +70,7 @@ def as_pairs(arrays: list[np.ndarray]) -> list[list[tuple[int, int]]]:
     return [[(int(start), int(end)) for start, end in array] for array in arrays]
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=settings().max_examples * 3)
+@settings(suppress_health_check=list(HealthCheck), max_examples=settings().max_examples * 2)
 @given(texts=st.lists(TEXTS, max_size=4))
 def test_equal_to_the_bare_tokenizer(any_definition: str, texts: list[str]) -> None:
     ours = loaded(any_definition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragkit.errors import ConfigError, IndexMismatchError, ServerError
+from ragkit.errors import ConfigError, IndexMismatchError, ServerError, StorageError
 from ragkit.plugins import create
 from ragkit.retrievers.chroma import ChromaStore
 from ragkit.retrievers.dense import DenseRetriever
@@ -164,6 +165,21 @@ def test_a_database_that_fails_is_replaced_by_the_exact_scan(library, monkeypatc
     with pytest.warns(UserWarning, match="RuntimeError: hnsw segment reader"):
         [(rows, _)] = store.search(EMBEDDER.embed_queries(QUERIES[:1]), 10)
     assert rows[:10].tolist() == [hit.row for hit in exact(library)]
+
+
+def test_a_damaged_database_is_not_used_and_can_be_replaced(library):
+    library.put({f"{n}.txt": text_of(n) for n in range(20)})
+    folder = library.folder / "projections" / "chroma"
+    folder.mkdir(parents=True)
+    (folder / "chroma.sqlite3").write_bytes(b"not a database" * 999)
+    with pytest.warns(UserWarning, match="Searching exactly"):
+        assert searched(library) == exact(library)
+    with pytest.raises(StorageError, match="projections/chroma") as caught:
+        synced(library)
+    assert "Remove that folder" in caught.value.hint
+    shutil.rmtree(folder)
+    assert synced(library).generation() == 1
+    assert searched(library) == exact(library)
 
 
 def test_a_collection_of_something_else_is_refused(library):

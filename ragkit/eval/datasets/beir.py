@@ -58,7 +58,7 @@ def read(source: str, draft: Draft, *, split: str = "") -> None:
             claims = judged.pop(query.id)
             if not claims:
                 raise Flaw("no relevant document", f"query {query.id!r} has no judgement above 0 in {qrels.name}")
-            draft.add_query(query.id, query.text, evidence=claims, level="document", meta=query.metadata)
+            draft.add_query(query.id, query.text, evidence=list(claims.values()), level="document", meta=query.metadata)
     if without:
         draft.drop(f"query without judgements in {qrels.name}", repr(without[0]), len(without))
     for query_id in judged:
@@ -66,15 +66,15 @@ def read(source: str, draft: Draft, *, split: str = "") -> None:
             raise Flaw("judged query is unknown", f"it judges query {query_id!r}, which is not in queries.jsonl")
 
 
-def _judged(qrels: Path, draft: Draft) -> dict[str, list[Claim]]:
+def _judged(qrels: Path, draft: Draft) -> dict[str, dict[str, Claim]]:
     """Return the relevant documents of each judged query.
 
     A judgement of an unknown or empty document is flawed by itself: the query keeps its others, as in BEIR's own runs.
     """
-    judged: dict[str, list[Claim]] = {}
+    judged: dict[str, dict[str, Claim]] = {}
     for place, query_id, doc_id, grade in _judgements(qrels, draft):
         with draft.record(place):
-            claims = judged.setdefault(query_id, [])
+            claims = judged.setdefault(query_id, {})
             if grade <= 0:
                 continue
             document = draft.documents.get(doc_id)
@@ -82,7 +82,9 @@ def _judged(qrels: Path, draft: Draft) -> dict[str, list[Claim]]:
                 raise Flaw("unknown document", f"it judges document {doc_id!r}, which is not in corpus.jsonl")
             if not document.text.strip():
                 raise Flaw("empty document", f"it judges document {doc_id!r}, which has no text")
-            claims.append(Claim(doc_id, 0, len(document.text), None, grade))
+            if doc_id in claims:
+                raise Flaw("duplicate judgement", f"it judges query {query_id!r} and document {doc_id!r} again")
+            claims[doc_id] = Claim(doc_id, 0, len(document.text), None, grade)
     return judged
 
 

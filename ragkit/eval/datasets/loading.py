@@ -37,7 +37,8 @@ def load(spec: str | Path, *, strict: bool | None = None, name: str = "") -> Eva
 def _parsed(spec: str) -> tuple[str, str, dict[str, str]]:
     """Return the format ("" if none is named), the path or name, and the options."""
     head, colon, tail = spec.partition(":")
-    named = bool(colon) and (head in FORMATS or not ("/" in head or "\\" in head or len(head) == 1))
+    is_path = Path(spec).exists() or "/" in head or "\\" in head or len(head) == 1
+    named = bool(colon) and (head in FORMATS or not is_path)
     if named:
         format_named(head)
     format_name, source = (head, tail) if named else ("", spec)

@@ -38,7 +38,7 @@ def split(
             hint='Use another share, or by="queries" and say that both parts share documents.',
         )
     second = {unit for cluster in clusters for unit in cluster} - first
-    return _part(evalset, first, f"{evalset.name}/a{seed}"), _part(evalset, second, f"{evalset.name}/b{seed}")
+    return _part(evalset, first, f"{evalset.name}-a{seed}"), _part(evalset, second, f"{evalset.name}-b{seed}")
 
 
 def sample(evalset: EvalSet, n: int, seed: int) -> EvalSet:
@@ -50,7 +50,7 @@ def sample(evalset: EvalSet, n: int, seed: int) -> EvalSet:
         raise UsageError(f"A sample of {n} was asked for; expected at least 1.", hint="Give a positive number.")
     units = [query.query_id for query in evalset.queries] or list(evalset.segments)
     kept = set(sorted(units, key=lambda unit: _draw(seed, unit))[:n])
-    return evalset if len(kept) == len(units) else _part(evalset, kept, f"{evalset.name}/n{n}s{seed}")
+    return evalset if len(kept) == len(units) else _part(evalset, kept, f"{evalset.name}-{n}s{seed}")
 
 
 def _draw(seed: int, unit: str) -> str:

@@ -31,11 +31,13 @@ class Cover:
             return np.zeros(len(points), np.int64)
         index = np.searchsorted(self.starts, points, side="right")
         beyond = self.ends[np.maximum(index, 1) - 1] - points
-        return self.before[index] - np.where(index > 0, np.maximum(beyond, 0), 0)
+        below: Ints = self.before[index] - np.where(index > 0, np.maximum(beyond, 0), 0)
+        return below
 
     def within(self, starts: Ints, ends: Ints) -> Ints:
         """Return the covered length of each interval `[starts[i], ends[i])`."""
-        return self.below(ends) - self.below(starts)
+        lengths: Ints = self.below(ends) - self.below(starts)
+        return lengths
 
 
 def new_parts(starts: Ints, ends: Ints) -> Ints:
@@ -83,10 +85,17 @@ def ranges(first: Ints, last: Ints) -> Ints:
     """Return the concatenation of arange(first[i], last[i])."""
     sizes = last - first
     shift = np.repeat(first - np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)[:-1])), sizes)
-    return np.arange(len(shift)) + shift
+    places: Ints = np.arange(len(shift)) + shift
+    return places
 
 
-def share(part: NDArray[np.generic], whole: NDArray[np.generic]) -> Floats:
+def share(part: Ints | Floats, whole: Ints | Floats) -> Floats:
     """Return part / whole, 0 where the whole is 0."""
-    out = np.zeros(len(part), np.float64)
-    return np.divide(part, whole, out=out, where=np.asarray(whole) != 0, dtype=np.float64, casting="unsafe")
+    quotient: Floats = np.zeros(len(part), np.float64)
+    np.divide(part, whole, out=quotient, where=whole != 0)
+    return quotient
+
+
+def totals(group: Ints, values: Ints | Floats, groups: int) -> Floats:
+    """Return the sum of the values of each group 0 to groups - 1."""
+    return np.asarray(np.bincount(group, values, groups), np.float64)

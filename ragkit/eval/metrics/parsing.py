@@ -39,8 +39,8 @@ def find(name: str) -> Measure:
         return MEASURES[name]
     folded = {known.casefold(): known for known in MEASURES}
     near = suggestion(name.casefold(), list(folded))
-    for known in folded:
-        near = near.replace(repr(known), repr(folded[known]))
+    for small, known in folded.items():
+        near = near.replace(repr(small), repr(known))
     raise UnknownPartError(
         f"There is no measure named {name!r}.", hint=f"{near} Available: {', '.join(MEASURES)}.".lstrip()
     )

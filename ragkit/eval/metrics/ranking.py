@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ragkit.eval.metrics.geometry import Floats, Ints
+from ragkit.eval.metrics.geometry import Floats, Ints, totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Ranking:
         """Relevant units per query."""
         return np.bincount(self.query[self.grade > 0], minlength=self.queries)
 
-    def sum(self, values: Floats) -> Floats:
+    def sum(self, values: Ints | Floats) -> Floats:
         """Return the sum per query of one value for each unit."""
-        return np.bincount(self.query, values, self.queries)
+        return totals(self.query, values, self.queries)
 
 
 def positions(query: Ints, queries: int) -> tuple[Ints, Ints]:
@@ -62,9 +62,11 @@ def running(values: Ints, query: Ints, queries: int) -> Ints:
     """Return the running sum within each query, the row itself included."""
     total = np.concatenate((np.zeros(1, values.dtype), np.cumsum(values)))
     sizes = np.bincount(query, minlength=queries)
-    return total[1:] - total[(np.cumsum(sizes) - sizes)[query]]
+    sums: Ints = total[1:] - total[(np.cumsum(sizes) - sizes)[query]]
+    return sums
 
 
 def discount(position: Ints) -> Floats:
     """Return 1 / log2(rank + 1), the rank being position + 1."""
-    return 1.0 / np.log2(position + 2.0)
+    weights: Floats = 1.0 / np.log2(position + 2.0)
+    return weights

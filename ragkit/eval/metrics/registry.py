@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from ragkit.eval.metrics.answer.bleu import BLEU
+from ragkit.eval.metrics.answer.exact_match import EM
+from ragkit.eval.metrics.answer.meteor import METEOR
+from ragkit.eval.metrics.answer.rouge import ROUGE, ROUGE_L
+from ragkit.eval.metrics.answer.token_f1 import TokenF1
 from ragkit.eval.metrics.measure import Measure
 from ragkit.eval.metrics.rank.average_precision import AP
 from ragkit.eval.metrics.rank.hit import Hit
 from ragkit.eval.metrics.rank.ndcg import DCG, nDCG
 from ragkit.eval.metrics.rank.reciprocal_rank import RR
 from ragkit.eval.metrics.rank.set_measures import F1, P, R
+from ragkit.eval.metrics.segmentation.boundaries import BoundaryF1, BoundaryP, BoundaryR
+from ragkit.eval.metrics.segmentation.density import BOR
+from ragkit.eval.metrics.segmentation.purity import Coverage, Purity
+from ragkit.eval.metrics.segmentation.similarity import BoundarySimilarity
+from ragkit.eval.metrics.segmentation.window_f1 import WF1
+from ragkit.eval.metrics.segmentation.windows import Pk, WindowDiff
 from ragkit.eval.metrics.selection.size import Empty, Tokens, Units
 from ragkit.eval.metrics.span.citation import CitationPrecision, CitationRecall
 from ragkit.eval.metrics.span.duplication import Duplication
@@ -21,8 +32,8 @@ SPAN = (Recall, Precision, IoU, PrecisionOmega, Duplication, ReferenceHit, FullE
 CITATION = (CitationPrecision, CitationRecall)
 RANK = (Hit, P, R, F1, RR, AP, DCG, nDCG)
 SELECTION = (Units, Tokens, Empty)
-ANSWER: tuple[Measure, ...] = ()
-SEGMENTATION: tuple[Measure, ...] = ()
+ANSWER = (EM, TokenF1, ROUGE_L, ROUGE, BLEU, METEOR)
+SEGMENTATION = (BoundaryP, BoundaryR, BoundaryF1, WF1, BOR, Purity, Coverage, Pk, WindowDiff, BoundarySimilarity)
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *ANSWER, *SEGMENTATION)

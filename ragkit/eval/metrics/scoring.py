@@ -35,9 +35,7 @@ class Scoring:
 
     def spans(self, unit: Unit, cutoff: Cutoff | None) -> SpanSums:
         """Return the sums over the hits of each query up to the cut-off."""
-        return self._once(
-            ("spans", unit, cutoff), lambda: self._sorted(unit).sums(self._gold(unit), self.kept(cutoff))
-        )
+        return self._once(("spans", unit, cutoff), lambda: self._sorted(unit).sums(self._gold(unit), self.kept(cutoff)))
 
     def ideal(self, unit: Unit) -> SpanSums:
         """Return the sums over all chunks of the corpus that overlap the gold (T of metrics.md 1.3)."""
@@ -114,15 +112,16 @@ class Scoring:
         return self._once("position", lambda: positions(self.layout.hits.query, self.layout.queries)[0])
 
     def _cut(self, cutoff: Cutoff) -> NDArray[np.bool_]:
-        hits, size = self.layout.hits, cutoff.size
+        hits = self.layout.hits
+        limit = np.iinfo(np.int64).max if cutoff.size is None else cutoff.size
         if cutoff.kind == "k":
-            kept = self._position() < size
+            kept = self._position() < limit
         elif cutoff.kind == "adaptive":
             counts = np.bincount(self._holding().query, minlength=self.layout.queries)
-            kept = self._position() < (counts if size is None else np.minimum(counts, size))[hits.query]
+            kept = self._position() < np.minimum(counts, limit)[hits.query]
         else:
             lengths = self.layout.tokens if cutoff.kind == "tokens" else hits.end - hits.start
-            kept = running(lengths, hits.query, self.layout.queries) <= size
+            kept = running(lengths, hits.query, self.layout.queries) <= limit
         cut = np.flatnonzero(~kept)
         if self.layout.unranked and len(cut):
             lost = {self.layout.ids[query] for query in np.unique(hits.query[cut])}
@@ -177,9 +176,7 @@ class Scoring:
 
     def _chunk_ranking(self, cutoff: Cutoff | None, min_cover: float) -> Ranking:
         layout = self.layout
-        grade = self._once(
-            ("grade", min_cover), lambda: best_grades(layout, *self._hit_matches(), min_cover=min_cover)
-        )
+        grade = self._once(("grade", min_cover), lambda: best_grades(layout, *self._hit_matches(), min_cover=min_cover))
         query, position, kept = layout.hits.query, self._position(), self.kept(cutoff)
         if kept is not None:
             query, position, grade = query[kept], position[kept], grade[kept]

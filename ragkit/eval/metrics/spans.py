@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ragkit.eval.metrics.geometry import Cover, Floats, Ints, merged, new_parts
+from ragkit.eval.metrics.geometry import Cover, Floats, Ints, merged, new_parts, totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Gold:
         starts, ends, group = merged(starts[order], ends[order])
         owner = np.zeros(len(starts), np.int64)
         owner[group] = query[order]
-        return cls(owner, Cover.of(starts, ends), np.bincount(owner, ends - starts, queries))
+        return cls(owner, Cover.of(starts, ends), totals(owner, ends - starts, queries))
 
     @property
     def lengths(self) -> Ints:
@@ -70,15 +70,15 @@ class SortedSpans:
             chosen = np.flatnonzero(kept[self.origin])
             query, starts, ends = query[chosen], starts[chosen], ends[chosen]
         queries = len(gold.total)
-        retrieved = np.bincount(query, ends - starts, queries)
+        retrieved = totals(query, ends - starts, queries)
         parts = new_parts(starts, ends)
         real = np.flatnonzero(parts < ends)
         query, starts, ends = query[real], parts[real], ends[real]
         found = Cover.of(starts, ends).within(gold.cover.starts, gold.cover.ends)
         return SpanSums(
-            inside=np.bincount(gold.query, found, queries),
+            inside=totals(gold.query, found, queries),
             retrieved=retrieved,
-            union=np.bincount(query, ends - starts, queries),
+            union=totals(query, ends - starts, queries),
             gold=gold.total,
             found=found,
             references=gold,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ragkit.errors import UsageError
-from ragkit.eval.statistics.values import Floats, finite, numbered
+from ragkit.eval.statistics.values import Floats, finite, numbered, sums
 
 RESAMPLES = 10_000
 SEED = 0
@@ -61,17 +61,17 @@ def mean_interval(
             hint="Give a level between 0 and 1, such as 0.95, and at least 100 resamples.",
         )
     group = np.arange(len(array)) if clusters is None else numbered(clusters, len(array))
-    sums, sizes = np.bincount(group, array), np.bincount(group).astype(np.float64)
-    means = resampled_means(sums, sizes, resamples, np.random.default_rng(seed))
+    totals, sizes = sums(group, array), np.bincount(group).astype(np.float64)
+    means = resampled_means(totals, sizes, resamples, np.random.default_rng(seed))
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     over = "queries" if clusters is None else "clusters"
-    return Interval(float(array.mean()), float(low), float(high), level, len(sums), over, resamples, seed)
+    return Interval(float(array.mean()), float(low), float(high), level, len(totals), over, resamples, seed)
 
 
-def resampled_means(sums: Floats, sizes: Floats, resamples: int, chance: np.random.Generator) -> Floats:
-    """Return the mean of each resample of units that hold `sizes` values with the given `sums`."""
-    units = len(sums)
+def resampled_means(totals: Floats, sizes: Floats, resamples: int, chance: np.random.Generator) -> Floats:
+    """Return the mean of each resample of units that hold `sizes` values with the given `totals`."""
+    units = len(totals)
     even = bool((sizes == sizes[0]).all())
     rows = max(1, min(resamples, BLOCK // units))
     means = np.empty(resamples, np.float64)
@@ -79,9 +79,9 @@ def resampled_means(sums: Floats, sizes: Floats, resamples: int, chance: np.rand
         count = min(rows, resamples - first)
         drawn = chance.integers(0, units, (count, units), dtype=np.int32)
         if even:
-            means[first : first + count] = sums[drawn].sum(axis=1) / (units * sizes[0])
+            means[first : first + count] = totals[drawn].sum(axis=1) / (units * sizes[0])
             continue
         place = drawn + (np.arange(count, dtype=np.int64) * units)[:, None]
         weights = np.bincount(place.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
-        means[first : first + count] = (weights @ sums) / (weights @ sizes)
+        means[first : first + count] = (weights @ totals) / (weights @ sizes)
     return means

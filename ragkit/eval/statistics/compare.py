@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ragkit.errors import UsageError

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ragkit.errors import UsageError
-from ragkit.eval.statistics.values import finite, numbered
+from ragkit.eval.statistics.values import finite, numbered, sums
 
 
 def smallest_detectable_difference(
@@ -31,13 +31,13 @@ def smallest_detectable_difference(
     """
     array = finite(differences, "the differences")
     group = np.arange(len(array)) if clusters is None else numbered(clusters, len(array))
-    sums = np.bincount(group, array - array.mean())
-    if len(sums) < 2 or not 0 < alpha < 1 or not 0 < power < 1:
+    totals = sums(group, array - array.mean())
+    if len(totals) < 2 or not 0 < alpha < 1 or not 0 < power < 1:
         raise UsageError(
-            f"{len(sums)} queries or clusters, alpha = {alpha} and power = {power} were given.",
+            f"{len(totals)} queries or clusters, alpha = {alpha} and power = {power} were given.",
             hint="Give at least two queries or clusters, and alpha and power between 0 and 1.",
         )
-    error = math.sqrt(float((sums**2).sum()) * len(sums) / (len(sums) - 1)) / len(array)
+    error = math.sqrt(float((totals**2).sum()) * len(totals) / (len(totals) - 1)) / len(array)
     return (_z(1 - alpha / 2) + _z(power)) * error
 
 

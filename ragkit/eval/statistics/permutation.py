@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ragkit.errors import UsageError
 from ragkit.eval.statistics.bootstrap import BLOCK, RESAMPLES, SEED
-from ragkit.eval.statistics.values import Floats, finite, numbered
+from ragkit.eval.statistics.values import Floats, finite, numbered, sums
 
 EXACT = 13
 """Up to so many differences all 2^n sign patterns are fewer than the default number of random ones."""
@@ -34,7 +34,7 @@ def permutation_p_value(
     if permutations < 100:
         raise UsageError(f"{permutations} permutations were given.", hint="Give at least 100.")
     if clusters is not None:
-        array = np.bincount(numbered(clusters, len(array)), array)
+        array = sums(numbered(clusters, len(array)), array)
     array = array[array != 0]
     # sums in another order differ in the last bits, and a pattern as extreme as the observed one must count
     least = abs(array.sum()) - 1e-12 * np.abs(array).sum()
@@ -46,11 +46,12 @@ def permutation_p_value(
     for first in range(0, permutations, rows):
         count = min(rows, permutations - first)
         bits = np.unpackbits(np.frombuffer(chance.bytes(-(-count * len(array) // 8)), np.uint8))
-        patterns = bits[: count * len(array)].reshape(count, len(array)).astype(np.float64)
-        extreme += int((_sums(array, patterns) >= least).sum())
+        signs = bits[: count * len(array)].reshape(count, len(array)).astype(np.float64)
+        extreme += int((_sums(array, signs) >= least).sum())
     return (extreme + 1) / (permutations + 1)
 
 
 def _sums(values: Floats, patterns: NDArray[np.float64]) -> Floats:
     """Return the absolute sum of the values under each pattern of signs (1: kept, 0: flipped)."""
-    return np.abs(2 * (patterns @ values) - values.sum())
+    totals: Floats = np.abs(2 * (patterns @ values) - values.sum())
+    return totals

@@ -22,7 +22,7 @@ def finite(values: ArrayLike, name: str) -> Floats:
         ) from None
     if array.ndim != 1 or not len(array):
         raise UsageError(
-            f"The scores of {name} have the shape {array.shape}; one value for each of at least one query was expected.",
+            f"The scores of {name} have the shape {array.shape}; one value for each query was expected.",
             hint="Give a flat sequence of numbers.",
         )
     wrong = np.flatnonzero(~np.isfinite(array))
@@ -53,3 +53,8 @@ def numbered(clusters: Sequence[Hashable], count: int) -> NDArray[np.int64]:
         )
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], np.int64)
+
+
+def sums(group: NDArray[np.int64], values: Floats) -> Floats:
+    """Return the sum of the values of each group."""
+    return np.asarray(np.bincount(group, values), np.float64)

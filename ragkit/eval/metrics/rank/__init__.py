@@ -1,0 +1,1 @@
+"""Rank metrics over chunks or documents."""

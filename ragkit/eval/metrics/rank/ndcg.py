@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ragkit.eval.metrics.cutoff import Cutoff
-from ragkit.eval.metrics.geometry import Floats, Ints, share
+from ragkit.eval.metrics.geometry import Floats, Ints, share, totals
 from ragkit.eval.metrics.measure import Option, declare
 from ragkit.eval.metrics.rank.options import MIN_COVER, ONLY_K, UNIT
 from ragkit.eval.metrics.ranking import discount, positions
@@ -31,7 +31,7 @@ def _ndcg(run: Scoring, cutoff: Cutoff | None, *, unit: RankUnit, min_cover: flo
     value = gained(pool.grade, position, gain)
     if cutoff is not None and cutoff.size is not None:
         value = np.where(position < cutoff.size, value, 0.0)
-    ideal = np.bincount(pool.query, value, run.layout.queries)
+    ideal = totals(pool.query, value, run.layout.queries)
     return share(_dcg(run, cutoff, unit=unit, min_cover=min_cover, gain=gain), ideal)
 
 

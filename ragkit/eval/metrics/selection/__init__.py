@@ -1,0 +1,1 @@
+"""What a selector kept, and baselines of the same cost."""

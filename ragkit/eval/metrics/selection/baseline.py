@@ -44,5 +44,6 @@ def _check(selected: Sequence[Retrieved], ranked: Sequence[Retrieved]) -> None:
         )
     if not all(run.ranked for run in ranked):
         raise UsageError(
-            "A baseline of equal cost needs hits in order of score.", hint="Give the retriever's runs, not a selector's."
+            "A baseline of equal cost needs hits in order of score.",
+            hint="Give the retriever's runs, not a selector's.",
         )

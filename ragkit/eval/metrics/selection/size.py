@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ragkit.eval.metrics.cutoff import Cutoff
-from ragkit.eval.metrics.geometry import Floats
+from ragkit.eval.metrics.geometry import Floats, totals
 from ragkit.eval.metrics.measure import declare
 from ragkit.eval.metrics.scoring import Scoring
 
@@ -13,17 +13,18 @@ from ragkit.eval.metrics.scoring import Scoring
 def _units(run: Scoring, cutoff: Cutoff | None) -> Floats:
     kept = run.kept(cutoff)
     query = run.layout.hits.query
-    return np.bincount(query if kept is None else query[kept], minlength=run.layout.queries).astype(np.float64)
+    counts = np.bincount(query if kept is None else query[kept], minlength=run.layout.queries)
+    return counts.astype(np.float64)
 
 
 def _tokens(run: Scoring, cutoff: Cutoff | None) -> Floats:
     kept = run.kept(cutoff)
     counts = run.layout.tokens if kept is None else np.where(kept, run.layout.tokens, 0)
-    return np.bincount(run.layout.hits.query, counts, run.layout.queries)
+    return totals(run.layout.hits.query, counts, run.layout.queries)
 
 
 def _empty(run: Scoring, cutoff: Cutoff | None) -> Floats:
-    return (_units(run, cutoff) == 0).astype(np.float64)
+    return np.where(_units(run, cutoff) == 0, 1.0, 0.0)
 
 
 Units = declare("Units", "retrieval", _units, "how many chunks were returned", lower_is_better=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ragkit.eval.metrics.axis import Unit
 from ragkit.eval.metrics.cutoff import Cutoff
-from ragkit.eval.metrics.geometry import Floats, Ints
+from ragkit.eval.metrics.geometry import Floats, Ints, share
 from ragkit.eval.metrics.measure import Option, declare
 from ragkit.eval.metrics.relevance import ROUNDING
 from ragkit.eval.metrics.scoring import Scoring
@@ -28,12 +28,12 @@ def _found(run: Scoring, cutoff: Cutoff | None, unit: Unit, cover: float) -> tup
 def reference_share(run: Scoring, cutoff: Cutoff | None, *, unit: Unit, cover: float) -> Floats:
     """Return the share of references of which at least `cover` lies in the retrieved union."""
     found, every = _found(run, cutoff, unit, cover)
-    return found / every
+    return share(found, every)
 
 
 def _all_found(run: Scoring, cutoff: Cutoff | None, *, unit: Unit, cover: float) -> Floats:
     found, every = _found(run, cutoff, unit, cover)
-    return (found == every).astype(np.float64)
+    return np.where(found == every, 1.0, 0.0)
 
 
 ReferenceHit = declare(
