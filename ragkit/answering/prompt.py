@@ -1,6 +1,7 @@
 """The prompt: numbered sources first and the question last, so that prefix and chunk caches can reuse the sources.
 
-The wording is the best of four that were tried with the default model (docs: benchmarks/RESULTS.md).
+The wording is the one of twelve with which the default model's reply held the gold answer most often: 17 of 40 questions
+of squad_a with their gold paragraph, against 4 to 15 of the others (standard error about 3 questions).
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from ragkit.errors import ModelError
 from ragkit.protocols import LanguageModel, Segment
 from ragkit.schema import Hit
 
-_HEAD = "Sources:\n\n"
-_TAIL = "Answer the question in one short sentence, using only the sources above.\n\nQuestion: {question}\nAnswer:"
+_TAIL = "Answer briefly, using only the text above.\n\nQuestion: {question}"
 _SOURCE_TOKENS = 12
 """Room for the number and the blank line around one source."""
 _SOURCES = 16
@@ -23,7 +23,7 @@ _TEMPLATE_TOKENS = 32
 
 def build_prompt(question: str, hits: Sequence[Hit]) -> list[Segment]:
     """Return the prompt: one segment per source that names its chunk, everything else in segments without one."""
-    segments = [Segment(_HEAD)]
+    segments: list[Segment] = []
     for number, hit in enumerate(hits, 1):
         segments += [Segment(f"[{number}] "), Segment(hit.chunk.text, hit.chunk_id), Segment("\n\n")]
     segments.append(Segment(_TAIL.format(question=question.strip())))

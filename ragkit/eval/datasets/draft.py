@@ -10,7 +10,7 @@ from typing import Any
 from ragkit.errors import ContractError, LoadError
 from ragkit.eval.datasets.fingerprint import fingerprint
 from ragkit.eval.datasets.rules import answerable_by, scope_of
-from ragkit.eval.datasets.verify import Claim, Flaw, clipped, verified, verified_segments
+from ragkit.eval.datasets.verify import Claim, Flaw, clipped, storable, verified, verified_segments
 from ragkit.eval.types import EvalSet, Query
 from ragkit.loaders.metadata import scalars
 from ragkit.plugins import suggestion
@@ -129,6 +129,8 @@ class Draft:
     def _check_id(self, kind: str, found: str, taken: Mapping[str, object]) -> None:
         if not found.strip():
             raise Flaw(f"{kind} id is empty", f"the {kind} id is {found!r}; expected a text")
+        if not storable(found):
+            raise Flaw("malformed record", f"the {kind} id {found!r} holds a lone surrogate; expected Unicode text")
         if found in taken:
             raise Flaw(
                 f"duplicate {kind} id",

@@ -74,6 +74,15 @@ def clipped(text: str, length: int = 60) -> str:
     return repr(text if len(text) <= length else text[: length - 1] + "…")
 
 
+def storable(text: str) -> bool:
+    """Return whether `text` can be encoded: JSON may spell half surrogates, which are no characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _elsewhere(document: Document, claim: Claim) -> str:
     at = document.text.find(claim.text) if claim.text else -1
     return f" (which stands at {at})" if at >= 0 else ""

@@ -1,0 +1,164 @@
+"""The real libraries behind ragkit's protocol, counting MiniLM's tokens."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from itertools import pairwise
+
+import pytest
+
+from ragkit.errors import ConfigError, MissingExtraError, UnknownPartError
+from ragkit.eval.peers import PEERS, peer
+from ragkit.eval.peers.named import bare_tokenizer
+from ragkit.models.tokenizer import HfTokenizer
+from ragkit.protocols import Chunker
+from ragkit.schema import Document
+from ragkit.testing.chunker import check_chunker
+
+VERBATIM = ["chonkie_sentence", "langchain_recursive", "semchunk"]
+"""Those that return text as it stands, on every sample of the conformance kit."""
+TEXT = "Ducks quack, and they quack loudly. " * 40 + "\n\n" + "Geese honk, and swans do not honk. " * 40
+SHORT = "Ducks quack loudly. " * 40
+
+
+@pytest.fixture(scope="module")
+def minilm(minilm_folder) -> HfTokenizer:
+    return HfTokenizer.from_folder(minilm_folder)
+
+
+@pytest.fixture
+def installed():
+    def check(name: str) -> str:
+        package = PEERS[name].package
+        if importlib.util.find_spec(package.replace("-", "_")) is None:
+            pytest.skip(f"{package} is not installed; pip install 'ragkit[bench]'")
+        return name
+
+    return check
+
+
+@pytest.fixture(scope="module")
+def characters() -> HfTokenizer:
+    """Return a tokenizer that restores its input: every byte is a token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bare = Tokenizer(models.BPE({sign: number for number, sign in enumerate(alphabet)}, []))
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bare.decoder = decoders.ByteLevel()
+    return HfTokenizer(bare.to_str())
+
+
+@pytest.mark.parametrize("name", VERBATIM)
+def test_the_conformance_kit_passes(installed, minilm, name):
+    chunker = peer(installed(name), minilm, size=20)
+    assert isinstance(chunker, Chunker)
+    check_chunker(chunker)
+    assert chunker.unmapped == 0
+    assert chunker.pieces > 0
+
+
+@pytest.mark.parametrize("name", ["chonkie_recursive", "langchain_recursive", "semchunk"])
+def test_sizes_count_the_tokens_that_ragkit_counts(installed, minilm, name):
+    chunker = peer(installed(name), minilm, size=50)
+    (chunked,) = chunker.chunk([Document(TEXT, source="birds")])
+    counts = minilm.count([chunk.text for chunk in chunked.chunks])
+    assert chunker.unmapped == 0
+    assert 30 <= max(counts) <= 50
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_every_chunk_is_a_slice_of_its_document(installed, minilm, name):
+    chunker = peer(installed(name), minilm, size=30)
+    for document, chunks in chunker.chunk(
+        [Document(TEXT, source="birds"), Document("机器学习是什么？" * 30, source="zh")]
+    ):
+        assert all(chunk.text == document.text[chunk.start : chunk.end] for chunk in chunks)
+    assert 0 <= chunker.unmapped <= chunker.pieces
+
+
+@pytest.mark.parametrize("name", ["chonkie_token", "langchain_token"])
+def test_decoded_pieces_are_unmapped_where_the_tokenizer_loses_text(installed, minilm, name):
+    chunker = peer(installed(name), minilm, size=30)
+    (chunked,) = chunker.chunk([Document(TEXT, source="birds")])
+    assert chunker.unmapped == chunker.pieces > 0
+    assert list(chunked.chunks) == []
+    assert chunker.examples[0].startswith("ducks quack, and")
+    assert len(chunker.examples) <= 3
+
+
+def test_pieces_that_fall_back_to_tokens_are_counted(installed, minilm):
+    chunker = peer(installed("chonkie_recursive"), minilm, size=50)
+    mixed = [Document(SHORT, source="short sentences"), Document(TEXT, source="birds")]
+    lost, kept = chunker.chunk(mixed)
+    assert list(lost.chunks) == []
+    assert kept.chunks
+    assert 0 < chunker.unmapped < chunker.pieces
+    assert chunker.examples[0].islower()
+
+
+@pytest.mark.parametrize("name", ["chonkie_token", "langchain_token"])
+@pytest.mark.parametrize("overlap", [0, 8])
+def test_decoded_pieces_are_mapped_where_it_restores_text(installed, characters, name, overlap):
+    text = " ".join(f"Sentence {number} says something else." for number in range(60))
+    chunker = peer(installed(name), characters, size=32, overlap=overlap)
+    (chunked,) = chunker.chunk([Document(text, source="birds")])
+    assert chunker.unmapped == 0
+    starts = list(range(0, len(text) - overlap, 32 - overlap))
+    assert [(chunk.start, chunk.end) for chunk in chunked.chunks] == [
+        (start, min(start + 32, len(text))) for start in starts
+    ]
+
+
+def test_overlapping_pieces_overlap(installed, minilm):
+    text = " ".join(f"Sentence {number} says something else." for number in range(60))
+    (chunked,) = peer(installed("langchain_recursive"), minilm, size=40, overlap=10).chunk([Document(text, source="x")])
+    chunks = chunked.chunks
+    assert all(after.start < before.end for before, after in pairwise(chunks))
+    shared = [text[after.start : before.end] for before, after in pairwise(chunks)]
+    assert max(minilm.count(shared)) <= 10
+
+
+def test_fingerprints_depend_on_everything_that_changes_the_result(installed, minilm, characters):
+    for name in ("chonkie_sentence", "semchunk"):
+        installed(name)
+    made = [
+        peer("semchunk", minilm, 100),
+        peer("semchunk", minilm, 200),
+        peer("semchunk", minilm, 200, 20),
+        peer("semchunk", characters, 200),
+        peer("chonkie_sentence", minilm, 200),
+    ]
+    assert len({chunker.fingerprint for chunker in made}) == len(made)
+    assert peer("semchunk", minilm, 200).fingerprint == made[1].fingerprint
+
+
+def test_the_bare_tokenizer_counts_alike(minilm):
+    assert len(bare_tokenizer(minilm).encode(TEXT, add_special_tokens=False)) == minilm.count([TEXT])[0] > 512
+
+
+def test_wrong_use_is_said(installed, characters):
+    with pytest.raises(UnknownPartError, match="Did you mean 'semchunk'"):
+        peer("semchunck", characters)
+    with pytest.raises(ConfigError, match="expected 0 <= overlap < size"):
+        peer("semchunk", characters, 10, 10)
+    with pytest.raises(ConfigError, match="has no overlap"):
+        peer(installed("chonkie_recursive"), characters, 10, 5)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_without_the_package_the_extra_is_named(characters, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, PEERS[name].package.replace("-", "_"), None)
+    with pytest.raises(MissingExtraError, match=r"ragkit\[bench\]"):
+        peer(name, characters)
+
+
+def test_importing_the_adapters_imports_no_library():
+    import subprocess
+
+    code = (
+        "import sys, ragkit.eval.peers; print({'chonkie', 'langchain_text_splitters', 'semchunk'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
