@@ -1,7 +1,7 @@
 """The prompt: numbered sources first and the question last, so that prefix and chunk caches can reuse the sources.
 
-The wording is the one of twelve with which the default model's reply held the gold answer most often: 17 of 40 questions
-of squad_a with their gold paragraph, against 4 to 15 of the others (standard error about 3 questions).
+The wording is the one of twelve with which the default model's reply held the gold answer most often: on 17 of 40
+questions of squad_a with their gold paragraph, against 4 to 15 with the others (standard error about 3 questions).
 """
 
 from __future__ import annotations

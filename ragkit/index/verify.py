@@ -68,8 +68,8 @@ def verify(folder: Path) -> VerifyReport:
         problems.append(Problem("ledger", f"SQLite cannot read it: {error}."))
     finally:
         connection.close()
-    counts = [int(meta.get(key, 0)) for key in ("generation", "documents", "chunks")]
-    return VerifyReport(*counts, tuple(problems))
+    generation, documents, chunks = (int(meta.get(key, 0)) for key in ("generation", "documents", "chunks"))
+    return VerifyReport(generation, documents, chunks, tuple(problems))
 
 
 def _collect(part: str, check: Callable[[], Iterator[Problem]]) -> list[Problem]:

@@ -48,7 +48,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 def ragkit(folder: Path, *arguments: str, status: int = 0) -> dict:
     """Return the reply, or with another status than 0 and 3 the error, of `ragkit arguments... --json`."""
     process = start(folder, *arguments, "--json")
-    out, err = (stream.decode("utf-8") for stream in process.communicate(timeout=120))
+    out, err = (stream.decode("utf-8") for stream in process.communicate(timeout=250))
     assert process.returncode == status, out + err
     filled, empty = (out, err) if out else (err, out)
     assert (empty, filled.count("\n")) == ("", 1)
@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_the_last_generation_and_says_so(folder: Path, large: Path
         time.sleep(0.01)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=250)
     assert (process.returncode, out) == (130, b"")
     error = json.loads(err)
     assert error["error"] == "Interrupted"

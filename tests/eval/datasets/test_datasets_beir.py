@@ -67,6 +67,9 @@ def test_a_flawed_judgement_falls_alone_or_is_named(folder, row, message):
     evalset = load(folder)
     assert [len(query.evidence) for query in evalset.queries] == [1]
     assert any(message in line for line in evalset.dropped)
+    judge(folder, "q1\td1\t1", "q2\td2\t1", "q3\td1\t1")
+    assert load(folder, strict=True).dropped == ()
+    judge(folder, "q1\td1\t1", row)
     with pytest.raises(LoadError) as caught:
         load(folder, strict=True)
     assert message in caught.value.message

@@ -96,6 +96,19 @@ def test_any_other_set_by_the_columns_named(hub):
         load("hub:me/mine")
 
 
+def test_a_cell_may_hold_a_text_or_an_object_of_answers(hub):
+    hub(test=[{"q": "Who?", "passage": "Ducks.", "gold": {"text": ["ducks", ""], "type": "name"}}])
+    evalset = load("hub:me/mine?question=q&context=passage&answers=gold")
+    assert [document.text for document in evalset.documents.values()] == ["Ducks."]
+    assert (evalset.queries[0].query_id, evalset.queries[0].answers) == ("row 0", ("ducks",))
+
+
+def test_an_empty_split_is_refused(hub):
+    hub(test=[])
+    with pytest.raises(LoadError, match="a/b: 0 documents, 0 queries"):
+        load("hub:a/b")
+
+
 def test_unknown_names_and_splits_are_said(hub):
     hub(train=[{**SQUAD, "answers": {"text": ["quack"], "answer_start": [6]}}])
     with pytest.raises(LoadError, match=r"has no split 'test'. Available: train"):

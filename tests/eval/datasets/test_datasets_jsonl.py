@@ -150,6 +150,11 @@ def test_a_set_with_nothing_to_evaluate_is_refused(write_set):
         load(write_set([DUCKS], [evidence(doc_id="x")]), strict=False)
 
 
+def test_a_folder_without_a_corpus_is_refused(tmp_path):
+    with pytest.raises(LoadError, match=r"it holds no corpus.jsonl or corpus.jsonl.gz"):
+        load(f"jsonl:{tmp_path}")
+
+
 def test_two_files_for_one_part_are_refused(write_set):
     folder = write_set([DUCKS], [SOUND])
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b"{}"))

@@ -118,13 +118,15 @@ def test_multihop_rag_facts_are_found_in_their_article(write_json, tmp_path):
         {"title": "One", "url": "https://a", "fact": "Google paid Apple."},
         {"title": "Two", "fact": "Nvidia grew."},
     ]
+    lost = [{"title": "One", "fact": "Absent."}, {"title": "Three", "fact": "x"}, {"title": "One", "fact": " "}]
     null = news_query([], "null_query", "Insufficient information.")
-    path = write_json([news_query(facts), null, news_query([{"title": "One", "fact": "Absent."}])], "MultiHopRAG.json")
+    path = write_json([news_query(facts), null, *(news_query([fact]) for fact in lost)], "MultiHopRAG.json")
     evalset = load(tmp_path)
     assert texts(evalset, evalset.queries[0]) == ["Google paid\nApple.", "Nvidia grew."]
     assert [query.answerable for query in evalset.queries] == [True, False]
     assert evalset.documents["https://b"].metadata["published_at"] == "2023-11-01"
-    assert evalset.dropped[0].startswith("1 x fact is not in its article; first: ")
+    assert evalset.dropped[0].startswith("2 x fact is not in its article; first: ")
+    assert "no article has the url '' or the title 'Three'" in evalset.dropped[1]
     assert load(path).fingerprint == evalset.fingerprint
 
 

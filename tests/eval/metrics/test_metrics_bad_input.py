@@ -87,7 +87,7 @@ def test_a_mean_over_no_query_is_refused():
 
 def test_offsets_too_large_for_64_bits_are_refused():
     with pytest.raises(UsageError, match="Look for a span with a wrong offset"):
-        evaluate([Recall], [GOOD], [run(("d", 0, 2**62))])
+        evaluate([Recall], [GOOD], [run(("d", 0, 2**63 - 2))])
     with pytest.raises(UsageError, match="Look for a span with a wrong offset"):
         evaluate([Recall], [GOOD], [run(*((f"d{number}", 0, 2**62) for number in range(9)))])
 
