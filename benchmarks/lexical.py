@@ -82,7 +82,7 @@ def bm25s(texts: list[str], asked: list[str], _: Path) -> list[str]:
     def search(question: str) -> None:
         index.retrieve(engine.tokenize([question], show_progress=False), k=BEST, show_progress=False)
 
-    return line("bm25s (no add or delete)", build, build, build, milliseconds(search, asked), True)
+    return line("bm25s (no add or delete)", build, build, build, milliseconds(search, asked), None)
 
 
 def fts5(texts: list[str], asked: list[str], folder: Path) -> list[str]:
@@ -97,24 +97,25 @@ def fts5(texts: list[str], asked: list[str], folder: Path) -> list[str]:
 
         return run
 
-    insert = "INSERT INTO chunks(rowid, text) VALUES (?, ?)"
-    build = seconds(change(insert, list(enumerate(texts))))
-    add = seconds(change(insert, [(len(texts), texts[0])]))
-    delete = seconds(change("DELETE FROM chunks WHERE rowid = ?", [(len(texts),)]))
-
-    def search(question: str) -> None:
+    def search(question: str) -> list[tuple[int, float]]:
         words = " OR ".join(f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", question.lower())))
         statement = "SELECT rowid, bm25(chunks) FROM chunks WHERE chunks MATCH ? ORDER BY rank LIMIT ?"
-        connection.execute(statement, (words, BEST)).fetchall()
+        return connection.execute(statement, (words, BEST)).fetchall()
 
-    return line("SQLite FTS5", build, add, delete, milliseconds(search, asked[:40]), True)
+    insert = "INSERT INTO chunks(rowid, text) VALUES (?, ?)"
+    build = seconds(change(insert, list(enumerate(texts))))
+    fresh = [search(question) for question in asked[:5]]
+    add = seconds(change(insert, [(len(texts), texts[0])]))
+    delete = seconds(change("DELETE FROM chunks WHERE rowid = ?", [(len(texts),)]))
+    equal = fresh == [search(question) for question in asked[:5]]
+    return line("SQLite FTS5", build, add, delete, milliseconds(search, asked[:40]), equal)
 
 
 def line(
-    name: str, build: float | None, add: float | None, delete: float, query: tuple[float, float], equal: bool
+    name: str, build: float | None, add: float | None, delete: float, query: tuple[float, float], equal: bool | None
 ) -> list[str]:
     shown = [f"{value:.3f}" if value is not None else "" for value in (build, add, delete)]
-    return [name, *shown, f"{query[0]:.2f}", f"{query[1]:.2f}", "yes" if equal else "no"]
+    return [name, *shown, f"{query[0]:.2f}", f"{query[1]:.2f}", {True: "yes", False: "no", None: "built anew"}[equal]]
 
 
 def main() -> None:

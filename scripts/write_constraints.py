@@ -6,6 +6,8 @@ Local version suffixes (torch's +cpu) are dropped, so that the file fits every m
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterable
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -13,35 +15,40 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-TARGET = Path(__file__).parents[1] / "constraints.txt"
+ROOT = Path(__file__).parents[1]
 HEADER = "# Written by scripts/write_constraints.py: the versions that the tests passed with.\n"
 
 
-def closure(name: str, extras: set[str]) -> dict[str, str]:
-    """Return the version of every installed distribution that `name[extras]` needs, itself left out."""
+def required() -> list[str]:
+    """Return what pyproject.toml asks for, the extra `dev` included; the installed metadata may be older."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+
+
+def closure(requirements: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of everything that `requirements` need here."""
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [(canonicalize_name(name), frozenset(extras))]
+    waiting = [(Requirement(line), frozenset[str]()) for line in requirements]
     while waiting:
-        package, wanted = waiting.pop()
-        if (package, wanted) in seen:
+        needed, asking = waiting.pop()
+        environments = [{"extra": extra} for extra in (*asking, "")]
+        if needed.marker is not None and not any(needed.marker.evaluate(each) for each in environments):
             continue
-        seen.add((package, wanted))
+        package, extras = canonicalize_name(needed.name), frozenset(needed.extras)
+        if (package, extras) in seen:
+            continue
+        seen.add((package, extras))
         installed = distribution(package)
         found[package] = Version(installed.version).public
-        for line in installed.requires or []:
-            needed = Requirement(line)
-            environments = [{"extra": extra} for extra in (*wanted, "")]
-            if needed.marker is None or any(needed.marker.evaluate(environment) for environment in environments):
-                waiting.append((canonicalize_name(needed.name), frozenset(needed.extras)))
-    del found[canonicalize_name(name)]
+        waiting += [(Requirement(line), extras) for line in installed.requires or []]
     return found
 
 
 def main() -> None:
     """Write the file."""
-    lines = [f"{package}=={version}\n" for package, version in sorted(closure("ragkit", {"dev"}).items())]
-    TARGET.write_text(HEADER + "".join(lines), encoding="utf-8")
+    lines = [f"{package}=={version}\n" for package, version in sorted(closure(required()).items())]
+    (ROOT / "constraints.txt").write_text(HEADER + "".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_the_last_generation_and_says_so(folder: Path, large: Path
 
 @pytest.mark.models
 def test_an_answer_cites_exact_text_and_names_its_model(folder: Path, smollm_folder: Path):
-    ragkit(folder, "index", "docs", "--index", "idx", "--embedder", "hashing")
+    ragkit(folder, "index", "docs/guide.md", "docs/page.html", "--index", "idx", "--embedder", "hashing")
     reply = ragkit(folder, "ask", "What is glaze made from?", "--index", "idx", "-k", "3", "--max-tokens", "40")
     assert reply["model"]
     assert reply["citations"]

@@ -32,9 +32,9 @@ from ragkit.eval.metrics.answer.rouge import longest_common_subsequence
 from ragkit.eval.metrics.answer.words import normalised, words
 from ragkit.eval.types import Query
 
-SENTENCES = st.lists(st.sampled_from("the a cat dog sat on mat runs 12 x_y U.S. don't".split()), max_size=12).map(
-    " ".join
-)
+SENTENCES = st.lists(
+    st.sampled_from(["the", "a", "cat", "dog", "sat", "on", "mat", "runs", "12", "x_y", "U.S.", "don't"]), max_size=12
+).map(" ".join)
 FILLED = SENTENCES.filter(lambda text: bool(words(text)))
 
 
@@ -103,8 +103,7 @@ def test_rouge_score_gives_the_same(pred: str, gold: str):
     theirs = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False).score(gold, pred)
     assert rouge_l(pred, gold) == pytest.approx(theirs["rougeL"].fmeasure)
     assert rouge_n(pred, gold, 1) == pytest.approx(theirs["rouge1"].fmeasure)
-    if len(words(pred)) > 1 and len(words(gold)) > 1:
-        assert rouge_n(pred, gold, 2) == pytest.approx(theirs["rouge2"].fmeasure)
+    assert rouge_n(pred, gold, 2) == pytest.approx(theirs["rouge2"].fmeasure)
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=80), st.lists(st.sampled_from("abc"), max_size=80))

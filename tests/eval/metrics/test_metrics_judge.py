@@ -57,8 +57,8 @@ def test_faithfulness_is_supported_over_all_statements():
         ('{"verdicts": ["supported", "supported", "supported"]}', "3 verdicts for 2 statements"),
         ('{"verdicts": ["supported", "maybe"]}', "verdicts.1"),
         ('{"verdicts": ["supported", "supported"], "score": 1}', "score: Extra inputs"),
-        ('{"verdicts": "supported"}', "verdicts: Input should be a valid list"),
-        ("[]", "valid"),
+        ('{"verdicts": "supported"}', "verdicts: Input should be a valid array"),
+        ("[]", "Input should be an object"),
         ('{"verdicts": ["supported", "supp', "Invalid JSON"),
     ],
 )

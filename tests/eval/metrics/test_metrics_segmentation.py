@@ -1,6 +1,7 @@
 """Segmentation metrics: the worked examples, nltk and segeval as oracles, and their symmetries."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import segeval
@@ -59,7 +60,7 @@ def marks(boundaries: Sequence[int], n: int) -> str:
 
 def masses(boundaries: Sequence[int], n: int) -> tuple[int, ...]:
     edges = [0, *boundaries, n]
-    return tuple(last - first for first, last in zip(edges, edges[1:], strict=False))
+    return tuple(last - first for first, last in pairwise(edges))
 
 
 @given(cases(), st.integers(2, 6))
@@ -76,6 +77,8 @@ def test_window_diff_and_pk_against_nltk(case: tuple[int, list[int], list[int]],
 @given(cases(), st.integers(1, 4))
 def test_boundary_similarity_against_segeval(case: tuple[int, list[int], list[int]], n_t: int):
     n, gold, predicted = case
+    if not gold and not predicted:
+        return  # the peer fails
     theirs = segeval.boundary_similarity(masses(gold, n), masses(predicted, n), n_t=max(n_t, 2))
     assert value(f"BoundarySimilarity(n_t={max(n_t, 2)})", gold, predicted, n) == pytest.approx(float(theirs))
 
@@ -84,7 +87,7 @@ def test_boundary_similarity_against_segeval(case: tuple[int, list[int], list[in
 def test_purity_and_coverage_against_all_overlaps(case: tuple[int, list[int], list[int]]):
     n, gold, predicted = case
     cut = {name: [0, *edges, n] for name, edges in (("gold", gold), ("predicted", predicted))}
-    pieces = {name: [set(range(*pair)) for pair in zip(edges, edges[1:], strict=False)] for name, edges in cut.items()}
+    pieces = {name: [set(range(*pair)) for pair in pairwise(edges)] for name, edges in cut.items()}
     purity = sum(max(len(mine & theirs) for theirs in pieces["gold"]) for mine in pieces["predicted"]) / n
     assert value("Purity", gold, predicted, n) == pytest.approx(purity)
     assert value("Purity", gold, predicted, n) == value("Coverage", predicted, gold, n)

@@ -52,6 +52,10 @@ def test_overlap_begins_no_earlier_than_allowed():
     assert map_pieces(text, pieces).unmapped == ["c d e"]
 
 
+def test_a_piece_never_begins_before_the_one_before_it():
+    assert map_pieces("a b a b", [Piece("a b"), Piece("a b")], lambda _: 0).spans == [(0, 3), (4, 7)]
+
+
 @given(st.text(st.sampled_from("ab \n"), max_size=40), st.data())
 def test_a_cut_text_is_mapped_whole_with_or_without_offsets(text, data):
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)) | {0, len(text)})

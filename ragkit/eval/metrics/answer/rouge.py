@@ -32,8 +32,11 @@ def rouge_l(prediction: str, gold: str) -> float:
 
 
 def rouge_n(prediction: str, gold: str, n: int = 1) -> float:
-    """Return the F1 of shared runs of `n` words."""
-    predicted, wanted = grams(words(prediction), n), grams(words(gold), n)
+    """Return the F1 of shared runs of `n` words: 1 for two empty texts, 0 if neither text has `n` words."""
+    mine, theirs = words(prediction), words(gold)
+    if (mine or theirs) and max(len(mine), len(theirs)) < n:
+        return 0.0
+    predicted, wanted = grams(mine, n), grams(theirs, n)
     return overlap_f1((predicted & wanted).total(), predicted.total(), wanted.total())
 
 
