@@ -49,7 +49,8 @@ def new_parts(starts: Ints, ends: Ints) -> Ints:
         return starts
     reach = np.maximum.accumulate(ends)
     previous = np.concatenate((starts[:1], reach[:-1]))
-    return np.minimum(np.maximum(starts, previous), ends)
+    parts: Ints = np.minimum(np.maximum(starts, previous), ends)
+    return parts
 
 
 def merged(starts: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:

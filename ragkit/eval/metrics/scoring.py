@@ -144,9 +144,12 @@ class Scoring:
                         f"The document {doc_id!r} holds evidence, but no chunks are given for it.",
                         hint="Give an empty array for a document that really has none.",
                     )
-                spans = np.unique(np.asarray(self._chunks[doc_id], np.int64).reshape(-1, 2), axis=0)
+                spans = np.asarray(self._chunks[doc_id], np.int64).reshape(-1, 2)
                 found.append(np.column_stack((np.full(len(spans), code), spans)))
         table = np.concatenate([np.zeros((0, 3), np.int64), *found])
+        table = table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))]
+        # a chunk that was given twice is one
+        table = np.concatenate((table[:1], table[1:][(table[1:] != table[:-1]).any(axis=1)]))
         return Spans(np.zeros(len(table), np.int64), table[:, 0], table[:, 1], table[:, 2])
 
     def _matches(self) -> tuple[Ints, Ints, Ints]:

@@ -32,9 +32,8 @@ from ragkit.eval.metrics.answer.rouge import longest_common_subsequence
 from ragkit.eval.metrics.answer.words import normalised, words
 from ragkit.eval.types import Query
 
-SENTENCES = st.lists(
-    st.sampled_from(["the", "a", "cat", "dog", "sat", "on", "mat", "runs", "12", "x_y", "U.S.", "don't"]), max_size=12
-).map(" ".join)
+VOCABULARY = ["the", "a", "cat", "dog", "sat", "on", "mat", "runs", "12", "x_y", "U.S.", "don't"]
+SENTENCES = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 FILLED = SENTENCES.filter(lambda text: bool(words(text)))
 
 

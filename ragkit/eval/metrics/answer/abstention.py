@@ -11,7 +11,8 @@ from ragkit.eval.types import Query
 
 _REFUSAL = re.compile(
     r"\b(?:i (?:do not|don't|don’t) know"
-    r"|(?:can ?not|can't|can’t|could not|couldn't|unable to|not able to) (?:be (?:answered|determined|found|said)|answer|determine|find|say|tell)"
+    r"|(?:can ?not|can't|can’t|could not|couldn't|unable to|not able to) "
+    r"(?:be (?:answered|determined|found|said)|answer|determine|find|say|tell)"
     r"|(?:is|are|was|were) ?(?:not|n't|n’t) (?:mentioned|stated|specified|provided|given|available|found|answerable)"
     r"|(?:does not|doesn't|doesn’t|do not|don't) (?:say|mention|state|specify|contain|provide)"
     r"|no (?:answer|relevant information|information (?:is|was|about|on))"
