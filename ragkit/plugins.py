@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
@@ -101,6 +101,11 @@ def create(kind: str, name: str, options: Mapping[str, Any], **resources: Any) -
     parameters = inspect.signature(constructor).parameters
     given = {key: value for key, value in resources.items() if key in parameters}
     return constructor(**_checked(kind, name, constructor, options, exclude=set(resources)), **given)
+
+
+def check_options(kind: str, name: str, options: Mapping[str, Any], resources: Set[str]) -> None:
+    """Raise what `create` would raise for the part's name and options, without making it or needing `resources`."""
+    _checked(kind, name, part(kind, name), options, exclude=set(resources))
 
 
 def asks_for(kind: str, name: str, resource: str) -> bool:

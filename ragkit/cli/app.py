@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from ragkit.cli import ask, chunk, failure, index, models, query, repair, verify
+from ragkit.cli import eval as evaluation
 
 app = typer.Typer(
     name="ragkit",
@@ -35,6 +36,7 @@ app.command("chunk")(chunk.chunk)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
 app.add_typer(models.app, name="models")
+app.add_typer(evaluation.app, name="eval")
 
 
 def _print_version(wanted: bool) -> None:

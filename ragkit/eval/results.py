@@ -26,6 +26,9 @@ class SystemHits(Model):
     tokens: list[int]
     scores: list[float]
     seconds: float
+    """Time of search and selection; embedding the question is not in it."""
+    ranked: bool = True
+    """False for selectors that return document order."""
     answer: str | None = None
 
 
@@ -72,6 +75,9 @@ class QueryRecord(Model):
     question: str
     answers: list[str]
     evidence: list[tuple[str, int, int]]
+    grades: list[float] = []
+    """Relevance of each evidence span; all 1 if empty."""
+    answerable: bool = True
     scope: str | None
 
 
@@ -91,6 +97,10 @@ class SetResult(Model):
     intervals: dict[str, dict[str, tuple[float, float, float]]]
     """Measure -> system -> (mean, low, high)."""
     comparisons: list[Comparison]
+    baseline: str = ""
+    """The system that the others were compared with on this set."""
+    notes: list[str] = []
+    """What a reader of the figures should know, such as a budget that the retrieved chunks did not fill."""
 
 
 class ExperimentResult(Model):

@@ -3,12 +3,17 @@
 Resampling n units with replacement only decides how often each occurs, so a resample is a row of counts and its mean
 a product: blocks of rows keep the memory bounded. A resample of clusters takes all queries of a cluster; its mean is
 over the queries that it holds.
+
+The percentiles are those of Hesterberg's expanded interval (arXiv 1411.5279): the plain ones are too narrow for few
+units (91.5 % instead of 95 % for 20 documents), by about the step from the normal to the t distribution.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,10 +68,19 @@ def mean_interval(
     group = np.arange(len(array)) if clusters is None else numbered(clusters, len(array))
     totals, sizes = sums(group, array), np.bincount(group).astype(np.float64)
     means = resampled_means(totals, sizes, resamples, np.random.default_rng(seed))
-    tail = (1 - level) / 2
+    tail = expanded_tail((1 - level) / 2, len(totals))
     low, high = np.quantile(means, [tail, 1 - tail])
     over = "queries" if clusters is None else "clusters"
     return Interval(float(array.mean()), float(low), float(high), level, len(totals), over, resamples, seed)
+
+
+def expanded_tail(tail: float, units: int) -> float:
+    """Return the share to leave out at each end so that an interval over few units still holds its level."""
+    if units < 2:
+        return tail
+    from scipy.special import stdtrit  # type: ignore[import-untyped] # scipy ships no types
+
+    return NormalDist().cdf(float(stdtrit(units - 1, tail)) * math.sqrt(units / (units - 1)))
 
 
 def resampled_means(totals: Floats, sizes: Floats, resamples: int, chance: np.random.Generator) -> Floats:

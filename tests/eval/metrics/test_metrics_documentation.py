@@ -16,7 +16,7 @@ def test_every_measure_is_documented(name: str):
     assert any(re.match(rf"{name}\b", code) for code in CODE)
 
 
-@pytest.mark.parametrize("name", list(MEASURES))
+@pytest.mark.parametrize("name", [name for name, measure in MEASURES.items() if measure.declaration.options])
 def test_every_option_is_documented(name: str):
     row = next(line for line in TEXT.splitlines() if re.search(rf"`{name}\b", line) and line.startswith("|"))
     section = TEXT[: TEXT.index(row)].rpartition("\n## ")[2] + row

@@ -157,3 +157,10 @@ def test_baselines_refuse_more_boundaries_than_places():
         equally_spaced(5, 5)
     with pytest.raises(UsageError):
         at_random(-1, 5, 0)
+
+
+def test_the_window_is_at_least_two_units_and_fits():
+    assert window(frozenset({1, 2, 3}), 4) == 2
+    assert window(frozenset({1}), 2) == 1
+    assert window(frozenset(), 10) == 5
+    assert window(frozenset({5}), 10) == 3  # 2.5 rounds up

@@ -247,3 +247,8 @@ def test_no_hits_at_all_in_any_unit():
 def test_a_single_plain_retrieved_of_int32_spans():
     found = Retrieved(("a",), np.array([[0, 5]], np.int32), np.array([2], np.int32), np.array([1.0]))
     assert evaluate([Recall @ tokens(2)], [query(("a", 0, 10))], [found]).means() == {"Recall@tokens(2)": 0.5}
+
+
+def test_an_empty_hit_inside_the_gold_is_not_relevant():
+    scores = evaluate(["Hit", "P@1", "Recall", "CitationPrecision"], [query(("a", 0, 10))], [run(("a", 5, 5))])
+    assert set(scores.means().values()) == {0.0}

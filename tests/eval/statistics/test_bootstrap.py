@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.coverage import SCENARIOS, coverage
 from ragkit.errors import UsageError
 from ragkit.eval.statistics import mean_interval
-from ragkit.eval.statistics.bootstrap import resampled_means
+from ragkit.eval.statistics.bootstrap import expanded_tail, resampled_means
 
 CHANCE = np.random.default_rng(7)
 
@@ -116,3 +116,18 @@ def test_ten_thousand_resamples_of_a_thousand_queries_use_bounded_blocks():
     assert (found.units, found.resamples) == (1000, 10_000)
     # no timed test: this only catches a loop over resamples or a gigabyte of counts
     assert time.perf_counter() - started < 30
+
+
+def test_a_resample_of_clusters_is_averaged_over_its_own_queries():
+    owner = np.repeat(np.arange(20), np.arange(1, 21))
+    found = mean_interval(np.ones(len(owner)), owner.tolist())
+    assert (found.low, found.high) == pytest.approx((1.0, 1.0), abs=1e-12)
+
+
+@pytest.mark.parametrize("units", [2, 20, 200, 10**6])
+def test_tails_widen_by_the_t_distribution_for_few_units(units: int):
+    expected = stats.norm.cdf(stats.t.ppf(0.025, units - 1) * np.sqrt(units / (units - 1)))
+    assert expanded_tail(0.025, units) == pytest.approx(expected)
+    assert expanded_tail(0.025, units) < 0.025
+    assert expanded_tail(0.025, 10**6) == pytest.approx(0.025, abs=1e-5)
+    assert expanded_tail(0.025, 1) == 0.025

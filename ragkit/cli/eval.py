@@ -1,0 +1,116 @@
+"""`ragkit eval`: run an experiment, score its hits again, find good settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ragkit.cli import options
+from ragkit.cli.failure import InterruptedRunError
+from ragkit.cli.notices import notices
+from ragkit.cli.output import show, write_raw, write_reply
+from ragkit.cli.progress import progress
+from ragkit.cli.text import short_path
+
+if TYPE_CHECKING:
+    from ragkit.eval.results import ExperimentResult
+
+app = typer.Typer(
+    help="Compare chunkers, retrievers and selectors on data sets, with intervals and tests.", no_args_is_help=True
+)
+
+File = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to compare, on what.", show_default=False)]
+Results = Annotated[
+    Path, typer.Argument(metavar="results.json.gz", help="What `ragkit eval run` wrote.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Where results are written; by default NAME-results.")
+]
+Work = Annotated[
+    Path | None,
+    typer.Option("--work", metavar="DIR", help="Where intermediate results are kept; by default ragkit's cache."),
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder that the sets' relative paths start from.")
+]
+Sets = Annotated[str, typer.Option("--sets", metavar="A,B", help="Only these sets of the file.")]
+Sample = Annotated[
+    int | None, typer.Option("--sample", metavar="N", min=1, help="So many questions of each set, drawn by the seed.")
+]
+Matched = Annotated[
+    int | None,
+    typer.Option("--matched-length", metavar="N", min=1, help="Tune every chunker to N tokens a chunk on average."),
+]
+Measures = Annotated[
+    list[str] | None, typer.Option("--measure", metavar="M", help="Score by this measure; may be repeated.")
+]
+
+
+@app.command("run")
+def run(
+    experiment: File,
+    *,
+    out: Out = None,
+    work: Work = None,
+    data: Data = None,
+    sets: Sets = "",
+    sample: Sample = None,
+    matched_length: Matched = None,
+    as_json: options.Json = False,
+) -> int:
+    """Run every system on every data set; what earlier runs computed is not computed again."""
+    from ragkit.eval.experiment.run import RunOptions, default_work
+    from ragkit.eval.experiment.run import run as run_experiment
+
+    names = [name.strip() for name in sets.split(",") if name.strip()]
+    folder = work or default_work()
+    try:
+        with notices(silent=as_json), progress("Reading", silent=as_json) as report:
+            result = run_experiment(experiment, RunOptions(folder, data, names, sample, matched_length, report))
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"Interrupted: what was computed is kept in {folder}.",
+            hint="Run the same command again; it goes on where it was.",
+        ) from None
+    _deliver(result, out or Path(f"{result.name}-results"), as_json)
+    return 0
+
+
+@app.command("score")
+def score(results: Results, *, measure: Measures = None, out: Out = None, as_json: options.Json = False) -> int:
+    """Score the hits of an experiment again, with no model and no index."""
+    from ragkit.eval.experiment.replay import load_result, rescored
+
+    result = rescored(load_result(results), measure or ())
+    if out is not None:
+        _deliver(result, out, as_json)
+    elif as_json:
+        from ragkit.cli.eval_replies import EvalReply
+
+        write_reply(EvalReply.of(result, []))
+    else:
+        from ragkit.eval.experiment.table import markdown
+
+        write_raw(markdown(result))
+    return 0
+
+
+def _deliver(result: ExperimentResult, folder: Path, as_json: bool) -> None:
+    """Write all files of a result and say where they are."""
+    from ragkit.eval.experiment.delivery import deliver
+
+    files = deliver(result, folder)
+    if as_json:
+        from ragkit.cli.eval_replies import EvalReply
+
+        write_reply(EvalReply.of(result, files))
+        return
+    from ragkit.eval.experiment.table import overview
+
+    for part in result.sets:
+        show(Text(f"{part.name}: {len(part.counted)} questions, baseline {part.baseline}", style="bold"))
+        show(*(Text(line) for line in overview(part, result.measures)), Text(""))
+    show(Text("Written: " + ", ".join(short_path(str(file)) for file in files)))

@@ -1,0 +1,1 @@
+"""Experiments: systems crossed with data sets, every intermediate result kept, scored with intervals and tests."""

@@ -1,0 +1,43 @@
+"""The files of a result: everything for a replay, a table for reading, a report for looking at."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from ragkit.errors import StorageError
+from ragkit.eval.experiment.replay import NAME, save
+from ragkit.eval.experiment.table import markdown
+from ragkit.eval.results import ExperimentResult
+
+
+def deliver(result: ExperimentResult, folder: Path) -> list[Path]:
+    """Write results.json.gz, results.md and report.html to `folder` and return their paths.
+
+    The report needs the extra `bench`, whose plots it shows; it is left out where that is not installed.
+    Raises StorageError where the folder cannot be written.
+    """
+    files = [folder / NAME]
+    save(result, files[0])
+    texts = {"results.md": markdown(result)}
+    report = _report(result)
+    if report is not None:
+        texts["report.html"] = report
+    for name, text in texts.items():
+        files.append(folder / name)
+        try:
+            files[-1].write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{files[-1]}: {error.strerror}.", hint="Choose another folder with --out.") from error
+    return files
+
+
+def _report(result: ExperimentResult) -> str | None:
+    """Return the HTML report, or None where it cannot be made."""
+    if importlib.util.find_spec("ragkit.eval.report") is None:
+        return None
+    try:
+        from ragkit.eval.report import render
+    except ImportError:
+        return None
+    return render(result)

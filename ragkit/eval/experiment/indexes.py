@@ -1,0 +1,135 @@
+"""One index per corpus, chunker and embedder, built once and reused by every retriever and every later run."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ragkit.eval.experiment.store import key
+from ragkit.eval.experiment.systems import System
+from ragkit.eval.experiment.workshop import Workshop
+from ragkit.eval.types import EvalSet
+from ragkit.index.header import FORMAT_VERSION
+from ragkit.pipeline import Pipeline
+from ragkit.protocols import Chunker, Embedder, Tokenizer
+from ragkit.schema import Document
+
+Report = Callable[[int], None]
+"""Called with the characters of each document that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index of one data set: its chunks by document as (start, end, tokens), and what building it took."""
+
+    key: str
+    folder: Path
+    chunks: Mapping[str, list[tuple[int, int, int]]]
+    seconds: float
+    unmapped: int
+
+    @property
+    def count(self) -> int:
+        """The number of chunks."""
+        return sum(map(len, self.chunks.values()))
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean chunk length in tokens of the evaluation tokenizer."""
+        return sum(tokens for spans in self.chunks.values() for _, _, tokens in spans) / max(self.count, 1)
+
+
+def corpus_fingerprint(evalset: EvalSet) -> str:
+    """Return the hash of the documents of `evalset`: samples of one set share their indexes."""
+    return key(
+        "corpus",
+        documents=[[doc_id, document.text_hash, document.source] for doc_id, document in evalset.documents.items()],
+        metadata=[json.dumps(dict(document.metadata), sort_keys=True) for document in evalset.documents.values()],
+    )
+
+
+def index_key(corpus: str, system: System, chunker: Chunker, embedder: Embedder) -> str:
+    """Return the name of the index that `system` needs: equal names, equal hits."""
+    return key(
+        "index",
+        corpus=corpus,
+        chunker=chunker.fingerprint,
+        embedder=embedder.fingerprint,
+        store=system.config.store.model_dump_json(),
+        language=system.config.language,
+        format=FORMAT_VERSION,
+    )
+
+
+def built(
+    workshop: Workshop, system: System, evalset: EvalSet, chunker: Chunker, *, name: str, report: Report
+) -> Built:
+    """Return the index `name` of `evalset`, building it unless it is complete in the work folder.
+
+    A build that was interrupted starts again; chunks that were embedded before come from the embedding cache.
+    """
+    folder = workshop.work / "indexes" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    complete = folder / "complete.json"
+    with filelock.FileLock(folder / "lock"):
+        if complete.is_file():
+            report(sum(len(document.text) for document in evalset.documents.values()))
+        else:
+            _build(folder, workshop, system, evalset, chunker, report=report)
+        facts = json.loads(complete.read_text(encoding="utf-8"))
+        chunks = _chunks(folder, workshop.tokenizer, evalset)
+    return Built(name, folder / "index", chunks, facts["seconds"], facts["unmapped"])
+
+
+def _build(
+    folder: Path, workshop: Workshop, system: System, evalset: EvalSet, chunker: Chunker, *, report: Report
+) -> None:
+    """Build the index in `folder` from nothing and mark it complete."""
+    shutil.rmtree(folder / "index", ignore_errors=True)
+    started = time.perf_counter()
+    with Pipeline(folder / "index", system.config) as pipeline:
+        pipeline.embedder, pipeline.chunker = workshop.embedder(system.config), chunker
+        pipeline.add(_counted(evalset.documents, report))
+    facts = {"seconds": time.perf_counter() - started, "unmapped": getattr(chunker, "unmapped", 0)}
+    _write(folder / "complete.json", facts)
+
+
+def _counted(documents: Mapping[str, Document], report: Report) -> Iterator[Document]:
+    for document in documents.values():
+        yield document
+        report(len(document.text))
+
+
+def _chunks(folder: Path, tokenizer: Tokenizer, evalset: EvalSet) -> dict[str, list[tuple[int, int, int]]]:
+    """Return the chunks of the index with their lengths, computed once per tokenizer."""
+    path = folder / f"chunks-{key('chunks', tokenizer=tokenizer.fingerprint)}.json.gz"
+    if path.is_file():
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            return {doc_id: [tuple(span) for span in spans] for doc_id, spans in json.load(stream).items()}
+    found: dict[str, list[tuple[int, int, int]]] = {doc_id: [] for doc_id in evalset.documents}
+    with Pipeline(folder / "index") as pipeline:
+        snapshot = pipeline.snapshot
+        stored = [item.chunk for item in snapshot.chunks(snapshot.live_rows().tolist())]
+    counts = tokenizer.count([chunk.text for chunk in stored])
+    for chunk, tokens in zip(stored, counts, strict=True):
+        found[chunk.doc_id].append((chunk.start, chunk.end, tokens))
+    for spans in found.values():
+        spans.sort()
+    _write(path, found)
+    return found
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write `value` as JSON so that the file is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    content = json.dumps(value, separators=(",", ":")).encode("utf-8")
+    part.write_bytes(gzip.compress(content, 5, mtime=0) if path.suffix == ".gz" else content)
+    part.replace(path)

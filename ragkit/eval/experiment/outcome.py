@@ -1,0 +1,160 @@
+"""What came out on one data set, as the record that reports and replays read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.eval.experiment.indexes import Built
+from ragkit.eval.experiment.scoring import Judge, Values, asked_of, left_out, scored
+from ragkit.eval.metrics import Measure
+from ragkit.eval.results import Comparison, QueryRecord, SetResult, Span, SystemHits, SystemRun
+from ragkit.eval.types import EvalSet, EvidenceSpan, Query
+from ragkit.protocols import Tokenizer
+
+Intervals = dict[str, dict[str, tuple[float, float, float]]]
+"""Measure -> system -> (mean, low, high)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The hits of one system for all queries of a set, and the index they came from.
+
+    `unfilled` counts the queries for which all retrieved chunks together did not fill the largest token budget.
+    """
+
+    system: str
+    index: Built
+    hits: list[SystemHits]
+    unfilled: int = 0
+
+
+def set_result(
+    evalset: EvalSet,
+    outcomes: Sequence[Outcome],
+    measures: Sequence[Measure],
+    *,
+    baseline: str,
+    judge: Judge,
+    tokenizer: Tokenizer,
+    advance: Callable[[int], None],
+) -> SetResult:
+    """Return the record of one data set: hits, values, intervals, comparisons."""
+    shown = _shown(evalset, outcomes)
+    texts = {doc_id: evalset.documents[doc_id].text for doc_id in shown}
+    tokens = token_spans(texts, measures, tokenizer)
+    runs, scores = [], {}
+    counted: list[str] = []
+    for outcome in outcomes:
+        boundaries: dict[str, list[Span]] = {
+            doc_id: [(start, end) for start, end, _ in outcome.index.chunks.get(doc_id, ())] for doc_id in shown
+        }
+        values, counted = scored(evalset.queries, outcome.hits, boundaries, measures, tokens)
+        scores[outcome.system] = values
+        runs.append(_run(evalset, outcome, boundaries, values))
+    intervals, comparisons = judged(
+        evalset.queries, counted, scores, measures, baseline=baseline, judge=judge, advance=advance
+    )
+    return SetResult(
+        name=evalset.name,
+        fingerprint=evalset.fingerprint,
+        documents=texts,
+        queries=[query_record(query) for query in evalset.queries],
+        counted=counted,
+        left_out=left_out(evalset.queries, counted),
+        runs=runs,
+        intervals=intervals,
+        comparisons=comparisons,
+        baseline=baseline,
+        notes=_notes(evalset, outcomes),
+    )
+
+
+def judged(
+    queries: Sequence[Query],
+    counted: Sequence[str],
+    scores: dict[str, Values],
+    measures: Sequence[Measure],
+    *,
+    baseline: str,
+    judge: Judge,
+    advance: Callable[[int], None],
+) -> tuple[Intervals, list[Comparison]]:
+    """Return the intervals by measure and system, and all comparisons with the baseline."""
+    by_id = {query.query_id: query for query in queries}
+    documents = [asked_of(by_id[query_id]) for query_id in counted]
+    intervals: Intervals = {}
+    comparisons: list[Comparison] = []
+    for measure in measures:
+        intervals[str(measure)] = {
+            system: judge.interval(values[str(measure)], system) for system, values in scores.items()
+        }
+        comparisons += judge.compared(measure, scores, baseline, documents)
+        advance(len(scores))
+    return intervals, comparisons
+
+
+def token_spans(
+    texts: dict[str, str], measures: Sequence[Measure], tokenizer: Tokenizer
+) -> dict[str, NDArray[np.int64]] | None:
+    """Return the token spans of the documents if a measure counts in tokens, else None."""
+    if not any(dict(measure.settings).get("unit") == "tokens" for measure in measures):
+        return None
+    return dict(zip(texts, tokenizer.offsets(list(texts.values())), strict=True))
+
+
+def query_record(query: Query) -> QueryRecord:
+    """Return `query` as it is stored."""
+    return QueryRecord(
+        query_id=query.query_id,
+        question=query.question,
+        answers=list(query.answers),
+        evidence=[(span.doc_id, span.start, span.end) for span in query.evidence],
+        grades=[] if all(span.grade == 1 for span in query.evidence) else [span.grade for span in query.evidence],
+        answerable=query.answerable,
+        scope=query.scope,
+    )
+
+
+def query_of(record: QueryRecord) -> Query:
+    """Return the query that `record` stores."""
+    grades = record.grades or [1.0] * len(record.evidence)
+    evidence = tuple(EvidenceSpan(*span, grade) for span, grade in zip(record.evidence, grades, strict=True))
+    return Query(record.query_id, record.question, tuple(record.answers), evidence, record.answerable, record.scope)
+
+
+def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the documents with evidence or hits, in the order of the set."""
+    wanted = {span.doc_id for query in evalset.queries for span in query.evidence}
+    wanted |= {doc_id for outcome in outcomes for hits in outcome.hits for doc_id in hits.documents}
+    return [doc_id for doc_id in evalset.documents if doc_id in wanted]
+
+
+def _run(evalset: EvalSet, outcome: Outcome, boundaries: dict[str, list[Span]], values: Values) -> SystemRun:
+    return SystemRun(
+        system=outcome.system,
+        chunks=outcome.index.count,
+        mean_chunk_tokens=outcome.index.mean_tokens,
+        unmapped=outcome.index.unmapped,
+        boundaries=boundaries,
+        hits={query.query_id: hits for query, hits in zip(evalset.queries, outcome.hits, strict=True)},
+        scores=values,
+        index_seconds=outcome.index.seconds,
+    )
+
+
+def _notes(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what was dropped, and which figures are to be read with care."""
+    notes = [f"dropped by the loader: {reason}" for reason in evalset.dropped]
+    for outcome in outcomes:
+        if outcome.unfilled:
+            notes.append(
+                f"{outcome.system}: the retrieved chunks did not fill the largest token budget for "
+                f"{outcome.unfilled} questions; raise k"
+            )
+        if outcome.index.unmapped:
+            notes.append(f"{outcome.system}: {outcome.index.unmapped} pieces could not be mapped to spans")
+    return notes

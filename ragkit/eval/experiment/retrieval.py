@@ -1,0 +1,115 @@
+"""The hits of a system for every question, from the store where they are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragkit.corpus import SnapshotCorpus
+from ragkit.eval.experiment.code import code_hash
+from ragkit.eval.experiment.indexes import Built
+from ragkit.eval.experiment.store import key
+from ragkit.eval.experiment.systems import System
+from ragkit.eval.experiment.workshop import Workshop
+from ragkit.eval.results import SystemHits
+from ragkit.eval.types import Query
+from ragkit.parts import make_selector
+from ragkit.pipeline import Pipeline
+from ragkit.plugins import asks_for
+from ragkit.protocols import Selector, Tokenizer
+from ragkit.schema import Chunk, Hit
+
+Done = Callable[[int], None]
+"""Called with the number of questions that were answered."""
+
+
+def hits_of(
+    workshop: Workshop, index: Built, system: System, queries: Sequence[Query], *, k: int, done: Done
+) -> list[SystemHits]:
+    """Return what `system` finds for each of `queries`, at most `k` chunks, in order.
+
+    A question with a scope is asked of that document alone. What is computed is stored at once, so that an interrupted
+    run goes on where it was. `seconds` are those of search and selection; questions are embedded before, in batches.
+    """
+    store, tokenizer = workshop.store, workshop.tokenizer
+    keys = [_key(index, system, query, k, tokenizer) for query in queries]
+    found = store.get(keys)
+    done(sum(name in found for name in keys))
+    missing = [place for place, name in enumerate(keys) if name not in found]
+    if missing:
+        embedder = workshop.embedder(system.config)
+        searched = [queries[place] for place in missing]
+        if asks_for("retrievers", system.config.retriever.name, "embedder"):
+            embedder.embed_queries([query.question for query in searched])
+        with Pipeline(index.folder, system.config) as pipeline:
+            pipeline.embedder = embedder
+            selector = make_selector(system.config, None, tokenizer.count) if system.selects else None
+            search = _Search(pipeline, selector, k, _lengths(index), tokenizer)
+            for place, query in zip(missing, searched, strict=True):
+                found[keys[place]] = search.hits(query)
+                store.put(keys[place], found[keys[place]])
+                done(1)
+        store.flush()
+    return [SystemHits.model_validate(found[name]) for name in keys]
+
+
+def within(scope: str) -> str:
+    """Return the filter that keeps the chunks of one document.
+
+    >>> within("it's")
+    "doc_id = 'it''s'"
+    """
+    return "doc_id = '" + scope.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What answers questions, and what knows how long its chunks are."""
+
+    pipeline: Pipeline
+    selector: Selector | None
+    k: int
+    lengths: dict[tuple[str, int, int], int]
+    tokenizer: Tokenizer
+
+    def hits(self, query: Query) -> dict[str, Any]:
+        """Return the hits for `query` as they are stored."""
+        where = None if query.scope is None else within(query.scope)
+        started = time.perf_counter()
+        hits: Sequence[Hit] = self.pipeline.retrieve(query.question, self.k, where=where)
+        if self.selector is not None:
+            corpus = SnapshotCorpus(self.pipeline.snapshot)
+            hits = self.selector.select(query.question, hits, None, corpus).hits
+        seconds = time.perf_counter() - started
+        return {
+            "documents": [hit.chunk.doc_id for hit in hits],
+            "spans": [[hit.chunk.start, hit.chunk.end] for hit in hits],
+            "tokens": [self._tokens(hit.chunk) for hit in hits],
+            "scores": [float(hit.score) for hit in hits],
+            "seconds": seconds,
+            "ranked": bool(getattr(self.selector, "ranked", True)),
+        }
+
+    def _tokens(self, chunk: Chunk) -> int:
+        known = self.lengths.get((chunk.doc_id, chunk.start, chunk.end))
+        return self.tokenizer.count([chunk.text])[0] if known is None else known
+
+
+def _lengths(index: Built) -> dict[tuple[str, int, int], int]:
+    return {(doc_id, start, end): tokens for doc_id, spans in index.chunks.items() for start, end, tokens in spans}
+
+
+def _key(index: Built, system: System, query: Query, k: int, tokenizer: Tokenizer) -> str:
+    return key(
+        "hits",
+        index=index.key,
+        retriever=system.config.retriever.model_dump_json(),
+        selector=system.config.selector.model_dump_json() if system.selects else None,
+        k=k,
+        question=query.question,
+        scope=query.scope,
+        tokenizer=tokenizer.fingerprint,
+        code=code_hash("retrievers", "index", "selectors"),
+    )

@@ -1,0 +1,75 @@
+"""The data sets of an experiment, loaded, sampled and named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ragkit.errors import ConfigError, UsageError
+from ragkit.eval.datasets import FORMATS, load, sample
+from ragkit.eval.experiment.lines import Lines
+from ragkit.eval.experiment.specification import Experiment, SetSpec
+from ragkit.eval.types import EvalSet
+from ragkit.plugins import suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSet:
+    """A data set; `whole` says that its documents are not chunked."""
+
+    evalset: EvalSet
+    whole: bool
+
+
+def chosen_sets(experiment: Experiment, wanted: Sequence[str]) -> list[tuple[int, SetSpec]]:
+    """Return the sets named in `wanted` (all if it is empty) with their places; raise UsageError for unknown ones."""
+    by_name = {_name(spec): (number, spec) for number, spec in enumerate(experiment.sets)}
+    for name in wanted:
+        if name not in by_name:
+            raise UsageError(
+                f"The experiment has no set named {name!r}.",
+                hint=f"{suggestion(name, list(by_name))} Sets: {', '.join(by_name)}.".lstrip(),
+            )
+    return [by_name[name] for name in dict.fromkeys(wanted)] if wanted else list(enumerate(experiment.sets))
+
+
+def load_set(experiment: Experiment, number: int, data: Path, lines: Lines, size: int | None) -> LoadedSet:
+    """Return the set of that place in the file, `size` of its questions if it is given.
+
+    Relative paths start from `data`. Raises ConfigError with file and line where the data set cannot be found or named,
+    LoadError where it is not as expected, and UsageError if it has no questions.
+    """
+    spec = experiment.sets[number]
+    try:
+        evalset = load(_located(spec.load, data), name=spec.name or _name(spec))
+    except UsageError as error:
+        raise lines.error(("sets", number), error) from None
+    if not evalset.queries:
+        raise ConfigError(
+            f"{lines.where(('sets', number))}: {evalset.name} has no questions, so retrieval cannot be scored on it.",
+            hint="Give a set with questions; segmentation sets are scored by evaluate_segments().",
+        )
+    wanted = size or spec.sample
+    if wanted is not None:
+        evalset = replace(sample(evalset, wanted, experiment.seed), name=evalset.name)
+    return LoadedSet(evalset, whole=not spec.chunk)
+
+
+def _located(spec: str, data: Path) -> str:
+    """Return `spec` with its path below `data`, unless it is absolute or names a set of the hub."""
+    head, colon, tail = spec.partition(":")
+    named = bool(colon) and head in FORMATS
+    path = tail if named else spec
+    if (named and head == "hub") or Path(path).is_absolute():
+        return spec
+    return f"{head}:{data / path}" if named else str(data / path)
+
+
+def _name(spec: SetSpec) -> str:
+    """Return the name of a set: the given one, else the last part of its path."""
+    path = spec.load.partition("?")[0].rpartition(":")[2]
+    name = Path(path).name
+    for ending in (".gz", ".jsonl", ".json"):
+        name = name.removesuffix(ending)
+    return spec.name or name or path

@@ -1,0 +1,114 @@
+"""The experiment file: what is compared, on what, by which measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ragkit.errors import ConfigError
+from ragkit.eval.experiment.lines import Lines, read_yaml
+from ragkit.eval.statistics.bootstrap import RESAMPLES
+from ragkit.plugins import suggestion
+
+MEASURES = (
+    *("Recall@5", "Precision@5", "IoU@5"),
+    *(f"{name}@tokens({budget})" for budget in (500, 1000, 2000) for name in ("Recall", "Precision", "IoU")),
+    *("FullEvidence@5", "RR@10", 'nDCG(unit="documents")@10'),
+)
+"""What is measured if the file does not say."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SetSpec(_Part):
+    """A data set: what `ragkit.eval.datasets.load` takes, and what is made of it."""
+
+    load: str
+    name: str = ""
+    sample: int | None = Field(default=None, ge=1)
+    """So many of its questions, drawn by the experiment's seed; all documents stay."""
+    chunk: bool = True
+    """False: every document is one chunk."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"load": value} if isinstance(value, str) else value
+
+
+class SystemSpec(_Part):
+    """One system by name: its configuration over the common one."""
+
+    name: str = Field(min_length=1)
+    pipeline: dict[str, Any] = Field(default_factory=dict)
+
+
+PartSpec = str | dict[str, Any]
+"""A part as in a configuration: a name, or a name with options."""
+
+
+class GridSpec(_Part):
+    """Systems by crossing: every chunker at every size with every retriever and every selector."""
+
+    chunkers: list[PartSpec] = Field(default_factory=list)
+    """Parts as in a configuration, or `{peer: NAME}` for another library's chunker."""
+    sizes: list[int] = Field(default_factory=list)
+    retrievers: list[PartSpec] = Field(default=["hybrid"])
+    selectors: list[PartSpec] = Field(default=["none"])
+    """"none" is the retriever's list as it is."""
+
+
+class Experiment(_Part):
+    """An experiment file. `systems` and `grid` may both be given; a system is compared with `baseline`."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    sets: list[SetSpec] = Field(min_length=1)
+    data: str = ""
+    """Folder that relative paths of sets start from, itself relative to the experiment file."""
+    seed: int = 0
+    k: int = Field(default=50, ge=1)
+    """How many chunks are retrieved for a question; budgets can only cut within them."""
+    measures: list[str] = Field(default_factory=lambda: list(MEASURES), min_length=1)
+    baseline: str = ""
+    """Name of a system; the first one if not given."""
+    tokenizer: str = "words"
+    """Counts tokens for budgets and chunk lengths, the same for all systems: "words", or a model's tokenizer."""
+    resamples: int = Field(default=RESAMPLES, ge=100)
+    pipeline: dict[str, Any] = Field(default_factory=dict)
+    """Configuration that all systems share."""
+    systems: list[SystemSpec] = Field(default_factory=list)
+    grid: GridSpec | None = None
+
+
+INNER: Mapping[str, type[BaseModel]] = {"sets": SetSpec, "systems": SystemSpec, "grid": GridSpec}
+
+
+def read_experiment(path: Path) -> tuple[Experiment, Lines]:
+    """Return the experiment in `path` and the lines of its parts.
+
+    Raises ConfigError naming file, line and the nearest valid key.
+    """
+    content, lines = read_yaml(path)
+    try:
+        return Experiment.model_validate(content), lines
+    except ValidationError as error:
+        first = error.errors()[0]
+    place = tuple(step for step in first["loc"] if step not in ("str", "dict[str,any]"))
+    where = lines.where(place)
+    if first["type"] == "extra_forbidden":
+        valid = list(INNER.get(str(place[0]), Experiment).model_fields if len(place) > 1 else Experiment.model_fields)
+        wrong = str(place[-1])
+        near = suggestion(wrong, valid)
+        raise ConfigError(f"{where}: unknown key {wrong!r}.", hint=f"{near} Valid keys: {', '.join(valid)}.".lstrip())
+    key = ".".join(map(str, place))
+    raise ConfigError(f"{where}: {key or 'the file'}: {first['msg']}.", hint="Correct the value.")
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration `base` with the parts of `over` in place of its own."""
+    return {**base, **over}

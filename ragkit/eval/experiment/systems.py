@@ -1,0 +1,169 @@
+"""From an experiment file to the systems it names, each checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ragkit.config import PartConfig, PipelineConfig
+from ragkit.errors import ConfigError, UsageError
+from ragkit.eval.experiment.lines import Lines, Place
+from ragkit.eval.experiment.specification import Experiment, GridSpec, merged
+from ragkit.eval.peers import PEERS
+from ragkit.plugins import check_options, suggestion
+
+RESOURCES = frozenset({"tokenizer", "embedder", "snapshot", "store", "count"})
+"""What parts are given besides their options."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One way to get from documents to hits.
+
+    `peer` is the other library's chunker that takes the place of the configured one. `selects` says whether hits go
+    through a selector. `whole` is its name on data sets that are not chunked.
+    """
+
+    name: str
+    config: PipelineConfig
+    whole: str
+    peer: PartConfig | None = None
+    selects: bool = False
+
+    @property
+    def chunker(self) -> PartConfig:
+        """The chunker, a peer's or our own."""
+        return self.peer or self.config.chunker
+
+    @property
+    def chunker_label(self) -> str:
+        """The chunker as a person names it, such as "recursive-200"."""
+        return label(self.chunker)
+
+    def sized(self, size: int) -> System:
+        """Return this system with chunks of at most `size` tokens."""
+        part = self.chunker.with_options(size=size)
+        if self.peer is not None:
+            return replace(self, peer=part)
+        return replace(self, config=self.config.model_copy(update={"chunker": part}))
+
+
+def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
+    """Return all systems, the explicit ones first; raise ConfigError with file and line for what is wrong."""
+    found: dict[str, System] = {}
+    for place, name, whole, content in _described(experiment):
+        try:
+            system = _system(name, whole, content)
+        except UsageError as error:
+            raise lines.error(place, error) from None
+        if name in found:
+            raise ConfigError(f"{lines.where(place)}: two systems are named {name!r}.", hint="Rename one of them.")
+        found[name] = system
+    if not found:
+        raise ConfigError(f"{lines.where(())}: there is no system.", hint="Give `systems:` or a `grid:`.")
+    if experiment.baseline and experiment.baseline not in found:
+        raise ConfigError(
+            f"{lines.where(('baseline',))}: there is no system named {experiment.baseline!r}.",
+            hint=f"{suggestion(experiment.baseline, list(found))} Systems: {', '.join(found)}.".lstrip(),
+        )
+    return list(found.values())
+
+
+def for_whole_documents(systems: list[System]) -> dict[str, System]:
+    """Return the systems that differ on documents that are not chunked, by what they do there.
+
+    Chunkers make no difference there, so all systems that search alike are one.
+    """
+    found: dict[str, System] = {}
+    for system in systems:
+        found.setdefault(search_key(system), replace(system, peer=None, name=system.whole))
+    return found
+
+
+def search_key(system: System) -> str:
+    """Return what `system` does apart from chunking."""
+    return (
+        f"{system.config.model_copy(update={'chunker': PartConfig(name='whole')}).model_dump_json()} {system.selects}"
+    )
+
+
+def label(part: PartConfig) -> str:
+    """Return a part with its options in short.
+
+    >>> label(PartConfig(name="recursive", options={"size": 200, "overlap": 20}))
+    'recursive-200-overlap20'
+    """
+    rest = [f"{key}{value}" for key, value in part.options.items() if key != "size"]
+    size = [str(part.options["size"])] if "size" in part.options else []
+    return "-".join([part.name, *size, *rest])
+
+
+def _described(experiment: Experiment) -> Iterator[tuple[Place, str, str, dict[str, Any]]]:
+    """Yield place, name, name without chunker, and configuration of every system."""
+    for number, system in enumerate(experiment.systems):
+        yield ("systems", number), system.name, system.name, merged(experiment.pipeline, system.pipeline)
+    if experiment.grid is None:
+        return
+    for chunker, retriever, selector in _crossed(experiment.grid, experiment.pipeline.get("chunker", "recursive")):
+        search = {"retriever": retriever}
+        names = [_label_of(retriever)]
+        if selector != "none":
+            search["selector"] = selector
+            names.append(_label_of(selector))
+        whole = "/".join(names)
+        if chunker is None:
+            yield ("grid",), whole, whole, merged(experiment.pipeline, search)
+            continue
+        name = "/".join([_label_of(chunker), *names])
+        yield ("grid",), name, whole, merged(experiment.pipeline, {"chunker": chunker, **search})
+
+
+def _crossed(grid: GridSpec, common: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield chunker (None: the `common` one as it is), retriever and selector of every system of the grid."""
+    chunkers: list[Any] = []
+    for chunker in grid.chunkers or ([common] if grid.sizes else []):
+        part = dict(chunker) if isinstance(chunker, Mapping) else {"name": chunker}
+        chunkers += [{**part, "size": size} for size in grid.sizes] or [part]
+    for chunker in chunkers or [None]:
+        for retriever in grid.retrievers:
+            for selector in grid.selectors:
+                yield chunker, retriever, selector
+
+
+def _label_of(part: Any) -> str:
+    if isinstance(part, Mapping) and "peer" in part:
+        part = {**{key: value for key, value in part.items() if key != "peer"}, "name": part["peer"]}
+    return label(PartConfig.model_validate(part))
+
+
+def _system(name: str, whole: str, content: dict[str, Any]) -> System:
+    """Return the system, all its parts known and their options right; raise UsageError otherwise."""
+    peer: PartConfig | None = None
+    chunker = content.get("chunker")
+    if isinstance(chunker, Mapping) and "peer" in chunker:
+        content = {key: value for key, value in content.items() if key != "chunker"}
+        peer = _peer(dict(chunker))
+    config = PipelineConfig.from_mapping(content, name)
+    parts = {"chunkers": config.chunker, "embedders": config.embedder, "stores": config.store}
+    parts |= {"retrievers": config.retriever, "selectors": config.selector}
+    for kind, part in parts.items():
+        check_options(kind, part.name, part.options, RESOURCES)
+    return System(name, config, whole, peer, selects="selector" in content)
+
+
+def _peer(chunker: dict[str, Any]) -> PartConfig:
+    """Return the peer's chunker as a part; raise UsageError for an unknown name or option."""
+    name = str(chunker.pop("peer"))
+    if name not in PEERS:
+        raise UsageError(
+            f"There is no peer named {name!r}.",
+            hint=f"{suggestion(name, list(PEERS))} Available: {', '.join(PEERS)}.".lstrip(),
+        )
+    for key, value in chunker.items():
+        if key not in ("size", "overlap") or not isinstance(value, int):
+            raise UsageError(
+                f"The peer {name!r} has no option {key!r} with the value {value!r}.",
+                hint="Peers take size and overlap, in tokens.",
+            )
+    return PartConfig(name=name, options=chunker)

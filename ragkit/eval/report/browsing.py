@@ -1,0 +1,120 @@
+"""What the browser of single queries reads: one record for the page, one for each data set, parsed when it is opened.
+
+Lists are flat and refer by place, because hits are many: four whole numbers each (document, start, end, tokens).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from ragkit.eval.report.cuts import cutoff, in_scope, lower_is_better
+from ragkit.eval.report.excerpts import AROUND_EVIDENCE, AROUND_HITS, Pieces, excerpts, within
+from ragkit.eval.results import ExperimentResult, QueryRecord, SetResult, Span, SystemRun
+
+MOST_HITS = 2_000_000
+"""Hits in one page: about 40 MB, which a browser opens in a second or two."""
+
+FEWEST_HITS = 5
+
+
+def hits_shown(result: ExperimentResult, wanted: int) -> int:
+    """Return how many hits of each query and system the page can hold, at most `wanted`."""
+    lists = sum(len(one.queries) * len(one.runs) for one in result.sets)
+    return min(wanted, max(FEWEST_HITS, MOST_HITS // max(lists, 1)))
+
+
+def browser_data(result: ExperimentResult, first: str) -> dict[str, Any]:
+    """Return what concerns all data sets: their names, the systems, the measures with direction and cut-off."""
+    cuts = [cutoff(measure) for measure in result.measures]
+    return {
+        "baseline": result.baseline,
+        "first": result.measures.index(first),
+        "measures": [
+            {
+                "name": measure,
+                "lower": lower_is_better(measure),
+                "cut": None if cut is None else {"kind": cut.kind, "size": cut.size},
+            }
+            for measure, cut in zip(result.measures, cuts, strict=True)
+        ],
+        "sets": [{"name": one.name, "queries": len(one.queries)} for one in result.sets],
+        "systems": list(dict.fromkeys(run.system for one in result.sets for run in one.runs)),
+    }
+
+
+def sets_data(result: ExperimentResult, hits: int) -> list[dict[str, Any]]:
+    """Return for each data set its queries, its documents (excerpts) and what each system did."""
+    return [_set_data(one, result.measures, hits) for one in result.sets]
+
+
+def _set_data(one: SetResult, measures: list[str], hits: int) -> dict[str, Any]:
+    windows: dict[str, list[Span]] = defaultdict(list)
+    for record in one.queries:
+        for document, start, end in record.evidence:
+            windows[document].append((start - AROUND_EVIDENCE, end + AROUND_EVIDENCE))
+        for run in one.runs:
+            for document, (start, end) in _shown(record, run, hits):
+                windows[document].append((start - AROUND_HITS, end + AROUND_HITS))
+    kept = excerpts(one.documents, windows)
+    places = {name: place for place, name in enumerate(kept)}
+    counted = {name: place for place, name in enumerate(one.counted)}
+    return {
+        "name": one.name,
+        "documents": [
+            {"id": name, "length": len(one.documents.get(name, "")), "pieces": parts} for name, parts in kept.items()
+        ],
+        "queries": [
+            {
+                "id": record.query_id,
+                "question": record.question,
+                "answers": record.answers,
+                "evidence": [(places[document], start, end) for document, start, end in record.evidence],
+                "counted": counted.get(record.query_id, -1),
+            }
+            for record in one.queries
+        ],
+        "systems": [_system(one, run, measures, hits, kept) for run in one.runs],
+    }
+
+
+def _shown(record: QueryRecord, run: SystemRun, hits: int) -> list[tuple[str, Span]]:
+    found = run.hits.get(record.query_id)
+    if found is None:
+        return []
+    return [(found.documents[place], found.spans[place]) for place in in_scope(record, found)[:hits]]
+
+
+def _system(one: SetResult, run: SystemRun, measures: list[str], hits: int, kept: dict[str, Pieces]) -> dict[str, Any]:
+    places = {name: place for place, name in enumerate(kept)}
+    lists = [_hits(record, run, hits, places) for record in one.queries]
+    answers = {name: found.answer for name, found in run.hits.items() if found.answer is not None}
+    return {
+        "name": run.system,
+        "scores": [_rounded(run.scores.get(measure)) for measure in measures],
+        "hits": [flat for flat, _, _ in lists],
+        "hitScores": [scores for _, scores, _ in lists],
+        "found": [total for _, _, total in lists],
+        "answers": [answers.get(record.query_id) for record in one.queries] if answers else None,
+        "boundaries": {
+            places[name]: [end for span in within(spans, kept[name]) for end in span]
+            for name, spans in run.boundaries.items()
+            if name in kept
+        },
+    }
+
+
+def _hits(record: QueryRecord, run: SystemRun, hits: int, places: dict[str, int]) -> tuple[list[int], list[float], int]:
+    """Return the first hits of one query, flat, with their scores, and how many there are in all."""
+    found = run.hits.get(record.query_id)
+    if found is None:
+        return [], [], 0
+    seen = in_scope(record, found)
+    flat: list[int] = []
+    for place in seen[:hits]:
+        flat += (places[found.documents[place]], *found.spans[place], found.tokens[place])
+    return flat, [float(f"{found.scores[place]:.4g}") for place in seen[:hits]], len(seen)
+
+
+def _rounded(values: list[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, 5) for value in values]
