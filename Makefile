@@ -15,7 +15,7 @@ PYTEST_FLAGS ?= -n 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv models demo test check docs constraints clean
+.PHONY: help venv models demo test check crash docs constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -45,9 +45,14 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy ragkit
 
-# bench-NAME runs benchmarks/NAME.py.
-bench-%: $(STAMP)
-	$(BIN)/python benchmarks/$*.py
+# bench-NAME runs benchmarks/NAME.py; the peers come with the extra "bench".
+bench-%: models
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python -m benchmarks.$* $(ARGS)
+
+# kill -9 in the middle of indexing, fifty times.
+crash: models
+	RAGKIT_KILLS=50 $(BIN)/python -m pytest -q -s tests/crash
 
 # docs/json.md from ragkit/cli/contract.py; a test fails where they differ.
 docs: $(STAMP)

@@ -59,8 +59,9 @@ class Ingest:
     unchanged: int = 0
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
-    _done_bytes: int = 0
-    _total_bytes: int = 0
+    _total: int = 0
+    _stored: int = 0
+    _read: int = 0
 
     def sources(self, files: Sequence[SourceFile], roots: Sequence[Path]) -> None:
         """Bring the index up to date with `files`; sources below `roots` that are not among them are removed."""
@@ -77,7 +78,7 @@ class Ingest:
                 self.unchanged += counts.get(str(file.path), 0)
             else:
                 changed.append(file)
-        self._total_bytes = sum(file.size for file in changed)
+        self._total = sum(file.size for file in changed)
         if changed:
             self._index(self._changed(changed, known, counts, reader))
 
@@ -103,8 +104,16 @@ class Ingest:
     def _flush(self, batch: list[Chunked]) -> None:
         """Embed and store `batch`, then empty it."""
         if batch:
-            self.writer.add(batch, self.make_embedder().embed_chunks(batch))
+            self.writer.add(batch, self.make_embedder().embed_chunks(batch, self._embedded))
             batch.clear()
+        self._stored = self._read
+        self._embedded("stored", 1, 1)
+
+    def _embedded(self, stage: str, done: int, total: int | None) -> None:  # noqa: ARG002 - the signature of Progress
+        """Report bytes: all that was stored, and the embedded share of what was read since."""
+        if self.progress is not None and self._total:
+            pending = (self._read - self._stored) * done / total if total else 0
+            self.progress("indexing", min(self._total, self._stored + int(pending)), self._total)
 
     def _given(self, documents: Iterable[Document]) -> Iterator[Document]:
         known: dict[str, dict[str, KnownDocument]] = {}
@@ -142,7 +151,8 @@ class Ingest:
                 self.writer.put_source(source, state)
             else:
                 yield from self._documents_of(file, state)
-            self._report(file.size)
+                continue
+            self._read += file.size
 
     def _documents_of(self, file: SourceFile, state: SourceState) -> Iterator[Document]:
         source = str(file.path)
@@ -150,7 +160,12 @@ class Ingest:
         seen: set[str] = set()
         new = 0
         failures = len(self.failed)
+        unread = file.size
         for item in read(file.path, self.caps):
+            if isinstance(item, Document):
+                # A file of many records moves the bar with every record; compressed ones reach their size early.
+                unread -= (credit := min(unread, len(item.text)))
+                self._read += credit
             if isinstance(item, Failure):
                 self.failed.append(item)
                 continue
@@ -167,6 +182,7 @@ class Ingest:
             else:
                 new += 1
             yield item
+        self._read += unread
         if not seen and len(self.failed) > failures:
             return  # Unreadable now: what was indexed before stays, and the next run tries again.
         gone = [document for doc_id, document in held.items() if doc_id not in seen]
@@ -178,11 +194,6 @@ class Ingest:
         self.removed += len(gone) - replaced
         if len(self.failed) == failures:
             self.writer.put_source(source, state)
-
-    def _report(self, size: int) -> None:
-        self._done_bytes += size
-        if self.progress is not None:
-            self.progress("indexing", self._done_bytes, self._total_bytes)
 
 
 def nothing_found(roots: Sequence[Path], skipped: int) -> LoadError:

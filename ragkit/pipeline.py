@@ -17,6 +17,7 @@ from ragkit.config import PipelineConfig
 from ragkit.corpus import SnapshotCorpus
 from ragkit.errors import LoadError, UsageError
 from ragkit.index.create import create_index, index_exists
+from ragkit.index.ledger import require_index
 from ragkit.index.header import IndexHeader
 from ragkit.index.lock import writer_lock
 from ragkit.index.repair import RepairReport, repair_index
@@ -170,6 +171,7 @@ class Pipeline:
     def repair(self) -> RepairReport:
         """Mend the index from its ledger, read damaged documents again from their sources, and verify the result."""
         self._release()
+        require_index(self.folder)
         with writer_lock(self.folder):
             with IndexWriter(self.folder) as writer:
                 self.config = writer.header.config

@@ -124,14 +124,14 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses among hits what goes into the prompt."""
+    """Chooses among hits what goes into the prompt; the prompt puts the best next to the question."""
 
     name: str
 
     def select(
         self, query: str, hits: Sequence[Hit], limit: int | None = None, corpus: Corpus | None = None
     ) -> Selection:
-        """Return what to keep, in prompt order, within `limit` tokens of the answering model, and why the rest fell."""
+        """Return what to keep, best first, within `limit` tokens of the answering model, and why the rest fell."""
         ...
 
 

@@ -132,7 +132,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a selector kept, in prompt order, what it dropped and why, and the tokens of the kept texts."""
+    """What a selector kept, best first, what it dropped and why, and the tokens of the kept texts."""
 
     hits: tuple[Hit, ...]
     dropped: tuple[Dropped, ...] = ()

@@ -172,3 +172,27 @@ def test_every_store_follows_the_ledger(tmp_path: Path, documents: Path, store: 
                     for each in (pipeline, plain)
                 )
                 assert stored == exact
+
+
+def test_progress_rises_to_the_total(tmp_path: Path, documents: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(json.dumps({"doc_id": str(n), "text": "copper " * 300}) for n in range(200)))
+    calls: list[tuple[str, int, int | None]] = []
+    with Pipeline(tmp_path / "index", HASHING, progress=lambda *call: calls.append(call)) as pipeline:
+        pipeline.index([documents, corpus])
+    done = [call[1] for call in calls]
+    assert done == sorted(done)
+    assert {call[0] for call in calls} == {"indexing"}
+    assert calls[-1][1] == calls[-1][2] == sum(path.stat().st_size for path in [*documents.iterdir(), corpus])
+
+
+def test_repairing_what_is_not_there_creates_nothing(tmp_path: Path) -> None:
+    with Pipeline(tmp_path / "none") as pipeline, pytest.raises(MissingIndexError):
+        pipeline.repair()
+    assert not (tmp_path / "none").exists()
+
+
+def test_filters_find_metadata_in_any_script(tmp_path: Path) -> None:
+    with Pipeline(tmp_path / "index", HASHING) as pipeline:
+        pipeline.add([Document("Copper lanterns.", "m", "a", {"größe": 7, "城市": "北京"}), Document("Copper.", "m", "b")])
+        assert [hit.chunk.doc_id for hit in pipeline.retrieve("copper", where="größe > 3 and 城市 = '北京'")] == ["a"]

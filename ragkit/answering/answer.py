@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragkit.answering.cite import cite
-from ragkit.answering.prompt import build_prompt, prompt_tokens
+from ragkit.answering.prompt import build_prompt, prompt_order, prompt_tokens
+from ragkit.answering.reply import tidied
 from ragkit.budget import Meter
 from ragkit.errors import ModelError
 from ragkit.protocols import LanguageModel
@@ -48,10 +49,11 @@ def answer(
             f"Not one source fits the prompt: {left_out[-1].reason}.",
             hint="Use smaller chunks, ask for a shorter answer, or name a model with a longer window.",
         )
-    prompt = build_prompt(question, kept)
+    shown = prompt_order(kept)
+    prompt = build_prompt(question, shown)
     reply = model.generate(prompt, max_tokens=max_tokens, meter=meter)
     generated = time.perf_counter()
-    cited = cite(reply, question, kept)
+    cited = cite(tidied(reply, question), question, shown)
     timing.update(generate=generated - started, align=time.perf_counter() - generated)
     trace |= {
         "model_called": True,

@@ -87,13 +87,19 @@ class TokenView:
 
 
 def pack(
-    view: TokenView, start: int, end: int, borders: Sequence[int] | None = None, *, clauses: bool = False
+    view: TokenView,
+    start: int,
+    end: int,
+    borders: Sequence[int] | None = None,
+    *,
+    clauses: bool = False,
+    resume: Sequence[int] | None = None,
 ) -> Iterator[Span]:
     """Yield spans that cover `[start, end)` but for whitespace, each as full as the limits and `borders` allow.
 
     A span ends at the last of `borders` (ascending) that it can reach; where there is none, at the best place for a
-    cut (`cut_position`). With an overlap, a span begins at the first border (without borders: word) of the last
-    `overlap` tokens before the end of its predecessor, unless it would then not get past that end.
+    cut (`cut_position`). With an overlap, a span begins at the first position of `resume` (default: `borders`; without
+    both: word) in the last `overlap` tokens before the end of its predecessor, unless it would then not get past it.
     """
     text = view.text
     at = skip_space(text, start, end)
@@ -107,7 +113,7 @@ def pack(
         yield Span(at, last)
         done = last
         following = skip_space(text, stop, end)
-        at = following if following >= end else _restart(view, at, stop, following, borders)
+        at = following if following >= end else _restart(view, at, stop, following, resume or borders)
 
 
 def _stop(view: TokenView, at: int, end: int, borders: Sequence[int] | None, clauses: bool) -> int:

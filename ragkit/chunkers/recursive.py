@@ -30,22 +30,24 @@ class RecursiveChunker:
     - A block that does not fit is cut at its sentences (paragraphs) or lines (lists, tables, code), and such parts are
       packed with their neighbours; a sentence or line that does not fit, at a clause or between words.
 
-    Without blocks, paragraphs are what blank lines separate. There is no overlap: chunks are meant to stand alone.
-    `max_characters` caps a chunk too (0: 12 a token).
+    Without blocks, paragraphs are what blank lines separate. With an `overlap`, the parts of a section that had to be
+    cut share whole sentences up to that many tokens; chunks that meet at a heading share nothing. `max_characters` caps
+    a chunk too (0: 12 a token). Raises ConfigError for an overlap not below the size.
     """
 
     name = "recursive"
     gaps: Gaps = "whitespace"
 
-    def __init__(self, tokenizer: Tokenizer, size: int = 200, max_characters: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, size: int = 200, overlap: int = 0, max_characters: int = 0) -> None:
         self._tokenizer = tokenizer
-        self._limits = Limits(size, 0, max_characters)
+        self._limits = Limits(size, overlap, max_characters)
         self.fingerprint = content_hash(
             "chunker",
             name=self.name,
             version=1,
             tokenizer=tokenizer.fingerprint,
             size=size,
+            overlap=overlap,
             max_characters=self._limits.max_characters,
         )
 
@@ -74,7 +76,9 @@ def _cut(document: Document, view: TokenView) -> Iterator[Span]:
             yield from _finished(view, group)
         group = _Group(section.start, section.end, section.level, section.metadata)
         if not view.fits(group.start, group.end):
-            parts = list(pack(view, group.start, group.end, _borders(view, section), clauses=True))
+            resume = sentence_starts(view.text, group.start, group.end) if view.limits.overlap else None
+            borders = _borders(view, section)
+            parts = list(pack(view, group.start, group.end, borders, clauses=True, resume=resume))
             yield from (part._replace(metadata=group.metadata) for part in parts[:-1])
             group = group._replace(start=parts[-1].start if parts else group.end)
     if group is not None:

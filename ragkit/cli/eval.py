@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ragkit.cli import options
+from ragkit.cli import eval_tune, options
 from ragkit.cli.failure import InterruptedRunError
 from ragkit.cli.notices import notices
 from ragkit.cli.output import show, write_raw, write_reply
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Compare chunkers, retrievers and selectors on data sets, with intervals and tests.", no_args_is_help=True
 )
+
+app.command("tune")(eval_tune.tune)
 
 File = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to compare, on what.", show_default=False)]
 Results = Annotated[

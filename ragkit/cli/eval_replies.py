@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, FiniteFloat
 
@@ -12,6 +12,7 @@ from ragkit.cli.contract import Reply
 from ragkit.cli.text import encodable
 
 if TYPE_CHECKING:
+    from ragkit.eval.experiment.tuning import Tuned
     from ragkit.eval.results import Comparison, ExperimentResult, SetResult
 
 
@@ -89,4 +90,53 @@ class EvalReply(Reply):
             measures=result.measures,
             sets=[SetReply.of(part) for part in result.sets],
             files=[encodable(str(file)) for file in files],
+        )
+
+
+class PointReply(Reply):
+    """A system that passes on its `k` best chunks."""
+
+    system: str
+    k: int
+    tokens: FiniteFloat
+    recall: FiniteFloat
+
+
+class TuneReply(Reply):
+    """`ragkit eval tune`."""
+
+    system: str
+    config: dict[str, Any] = Field(description="The configuration, as it is written in YAML")
+    measure: str
+    mean: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    default: ComparisonReply | None = Field(description="Against ragkit's defaults; null if these are the defaults")
+    k: int
+    mean_tokens: FiniteFloat
+    milliseconds: FiniteFloat
+    chunks: int
+    index_seconds: FiniteFloat
+    searched_on: int = Field(description="Questions that the search used")
+    held_out: int = Field(description="Questions that quality was measured on and the search did not use; 0: none")
+    front: list[PointReply] = Field(description="Recall against retrieved tokens, cheapest first")
+    notes: list[str]
+
+    @classmethod
+    def of(cls, found: Tuned) -> Self:
+        """Return the reply that says what `found` says."""
+        mean, low, high = found.quality
+        keys = ("system", "measure", "k", "mean_tokens", "milliseconds", "chunks", "index_seconds")
+        return cls(
+            **{key: getattr(found, key) for key in (*keys, "searched_on", "held_out")},
+            config=found.content,
+            mean=mean,
+            low=low,
+            high=high,
+            default=None if found.default is None else ComparisonReply.of(found.default),
+            front=[
+                PointReply(system=point.system, k=point.k, tokens=point.tokens, recall=point.quality)
+                for point in found.front
+            ],
+            notes=[encodable(note) for note in found.notes],
         )

@@ -81,16 +81,21 @@ def create_ledger(folder: Path, meta: dict[str, str]) -> None:
     publish(temporary, folder / LEDGER_NAME)
 
 
+def require_index(folder: Path) -> None:
+    """Raise MissingIndexError unless `folder` holds a ledger."""
+    if not (folder / LEDGER_NAME).is_file():
+        raise MissingIndexError(
+            f"There is no index in {folder}.", hint=f"Create one with: ragkit index SOURCES --index {folder}"
+        )
+
+
 def connect(folder: Path, *, write: bool) -> sqlite3.Connection:
     """Return an open connection to the ledger in `folder`; raise MissingIndexError if there is none.
 
     Transactions are explicit. The connection may move between threads, one at a time.
     """
+    require_index(folder)
     path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise MissingIndexError(
-            f"There is no index in {folder}.", hint=f"Create one with: ragkit index SOURCES --index {folder}"
-        )
     with storage_errors(folder):
         uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)

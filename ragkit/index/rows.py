@@ -8,7 +8,7 @@ from typing import Any
 
 from ragkit.errors import ContractError
 from ragkit.identity import content_hash
-from ragkit.schema import Chunk, Document
+from ragkit.schema import Chunk, Document, Metadata
 
 Row = tuple[Any, ...]
 
@@ -26,7 +26,7 @@ def document_content(document: Document) -> str:
 
 def document_row(document: Document, chunks: Sequence[Chunk], doc_row: int) -> Row:
     """Return the row of the table `documents`."""
-    metadata = json.dumps(dict(document.metadata))
+    metadata = _metadata(document.metadata)
     tail = document.text[chunks[-1].end if chunks else 0 :]
     return (
         doc_row,
@@ -75,11 +75,16 @@ def chunk_rows(
                 document.text[end : chunk.start],
                 document.page_at(chunk.start),
                 None if document.pages else line,
-                json.dumps(dict(chunk.metadata)),
+                _metadata(chunk.metadata),
             )
         )
         start, end = chunk.start, chunk.end
     return rows
+
+
+def _metadata(metadata: Metadata) -> str:
+    """Return metadata as JSON text; not escaped, because SQLite's JSON functions do not find an escaped key."""
+    return json.dumps(dict(metadata), ensure_ascii=False)
 
 
 def _check_span(document: Document, chunk: Chunk, start: int, end: int) -> None:

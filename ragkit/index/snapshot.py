@@ -107,6 +107,20 @@ class Snapshot:
                 found[chunk.row] = chunk
         return [found[row] for row in wanted if row in found]
 
+    def identities(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """Return (chunk id, source) of each of `rows` that this generation knows: what breaks ties between scores."""
+        found: dict[int, tuple[str, str]] = {}
+        for at in range(0, len(rows), _ROWS_PER_QUERY):
+            some = [int(row) for row in rows[at : at + _ROWS_PER_QUERY]]
+            query = (
+                "SELECT c.row, c.chunk_id, d.source FROM chunks c JOIN documents d USING (doc_row) "
+                f"WHERE c.row IN ({', '.join('?' * len(some))})"
+            )
+            with self._lock, storage_errors(self.folder):
+                for row, chunk_id, source in self._connection.execute(query, some):
+                    found[row] = (chunk_id, source)
+        return found
+
     def neighbours(self, row: int, before: int, after: int) -> list[StoredChunk]:
         """Return the chunks around `row` in its document, itself included, in document order."""
         return list(

@@ -257,6 +257,9 @@ class IndexWriter:
         for path in [*self.folder.glob("segments/*"), *self.folder.glob("postings/*")]:
             if path.relative_to(self.folder).as_posix() not in used:
                 if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
+                    # Renamed first: a reader finds the folder whole or not at all, and then looks again.
+                    doomed = path.with_name(path.name + ".removed")
+                    path.replace(doomed)
+                    shutil.rmtree(doomed, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,9 @@ from ragkit.models.window import answer_room
 from ragkit.protocols import Segment
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+_LOOP_CHARACTERS = 20
+"""Length of a line whose return ends a reply; shorter ones (a brace, "yes") may return for a reason."""
 
 
 class LocalLanguageModel:
@@ -98,9 +101,25 @@ class LocalLanguageModel:
         )
         given = torch.tensor([ids], device=model.device)
         with torch.inference_mode():
-            out = model.generate(input_ids=given, attention_mask=torch.ones_like(given), generation_config=settings)
+            out = model.generate(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                generation_config=settings,
+                stopping_criteria=[self._repeats_from(len(ids))],
+            )
         reply: list[int] = out[0, len(ids) :].tolist()
         return reply
+
+    def _repeats_from(self, start: int) -> Callable[..., Any]:
+        """Return a criterion that stops a reply which says a whole line again: greedy small models never leave a loop."""
+        import torch
+
+        def stop(ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG001 - the signature is the library's
+            lines = [line.strip() for line in self._tokenizer.decode(ids[0, start:]).split("\n") if line.strip()]
+            loops = len(lines) > 1 and len(lines[-1]) >= _LOOP_CHARACTERS and lines[-1] in lines[:-1]
+            return torch.tensor([loops], device=ids.device)
+
+        return stop
 
     def _prompt_ids(self, text: str) -> list[int]:
         tokenizer = self._tokenizer

@@ -11,8 +11,6 @@ from ragkit.protocols import Rows
 from ragkit.retrievers.store import Found
 from ragkit.schema import Hit
 
-_CHUNKS_AT_ONCE = 1000
-
 Key = tuple[str, str, int]
 
 
@@ -40,8 +38,6 @@ def hits(snapshot: Snapshot, found: Found, k: int) -> list[Hit]:
 
 def _keys(snapshot: Snapshot, rows: Rows) -> dict[int, Key]:
     """Return what orders tied rows; a row unknown to the snapshot comes last."""
-    keys: dict[int, Key] = {row: ("~", "", row) for row in rows.tolist()}  # chunk ids are hexadecimal
-    for at in range(0, len(rows), _CHUNKS_AT_ONCE):
-        for chunk in snapshot.chunks(rows[at : at + _CHUNKS_AT_ONCE].tolist()):
-            keys[chunk.row] = (chunk.chunk_id, chunk.source, chunk.row)
-    return keys
+    unknown = ("~", "")  # chunk ids are hexadecimal
+    known = snapshot.identities(rows.tolist())
+    return {row: (*known.get(row, unknown), row) for row in rows.tolist()}

@@ -53,7 +53,7 @@ def test_built_in_chunkers_pass_the_kit(name: str, size: int, tokenizer: HfToken
     check_chunker(make(name, tokenizer, size), tokenizer=tokenizer, limit=size)
 
 
-@pytest.mark.parametrize("name", ["token", "sentence"])
+@pytest.mark.parametrize("name", ["token", "sentence", "recursive"])
 def test_overlapping_chunkers_pass_the_kit(name: str, tokenizer: HfTokenizer) -> None:
     check_chunker(make(name, tokenizer, 40, overlap=15), tokenizer=tokenizer, limit=40)
 
@@ -65,7 +65,7 @@ def test_random_documents(name: str, tokenizer: HfTokenizer, documents: list[Doc
     check_chunker(make(name, tokenizer, size), documents, tokenizer=tokenizer, limit=size)
 
 
-@pytest.mark.parametrize("name", ["token", "sentence"])
+@pytest.mark.parametrize("name", ["token", "sentence", "recursive"])
 @settings(suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
 @given(document=documents_strategy(), size=st.integers(32, 64), data=st.data())
 def test_random_overlaps(name: str, tokenizer: HfTokenizer, document: Document, size: int, data: st.DataObject) -> None:

@@ -72,17 +72,24 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     return content, Lines(path, lines, tuple(word for word in words if word[1]))
 
 
-def _words(node: yaml.Node | None, place: Place) -> Iterator[tuple[Place, str, int]]:
-    """Yield place, text and line of every key, item and value below `node`; an item that is no text has none."""
+def _words(node: yaml.Node | None, place: Place, seen: set[int] | None = None) -> Iterator[tuple[Place, str, int]]:
+    """Yield place, text and line of every key, item and value below `node`; an item that is no text has none.
+
+    What an alias repeats is walked once, so that a node that holds itself ends.
+    """
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*place, str(key.value))
             yield inner, str(key.value), key.start_mark.line + 1
-            yield from _words(value, inner)
+            yield from _words(value, inner, seen)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             inner = (*place, number)
             yield inner, "", item.start_mark.line + 1
-            yield from _words(item, inner)
+            yield from _words(item, inner, seen)
     elif isinstance(node, yaml.ScalarNode):
         yield (*place, 0), str(node.value), node.start_mark.line + 1

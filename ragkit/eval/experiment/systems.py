@@ -99,13 +99,23 @@ def label(part: PartConfig) -> str:
     return "-".join([part.name, *size, *rest])
 
 
+def grid_systems(grid: GridSpec, common: Mapping[str, Any]) -> list[System]:
+    """Return the systems of `grid` over the configuration `common`; raise UsageError for what is wrong."""
+    return [_system(name, whole, content) for name, whole, content in _cells(grid, common)]
+
+
 def _described(experiment: Experiment) -> Iterator[tuple[Place, str, str, dict[str, Any]]]:
     """Yield place, name, name without chunker, and configuration of every system."""
     for number, system in enumerate(experiment.systems):
         yield ("systems", number), system.name, system.name, merged(experiment.pipeline, system.pipeline)
-    if experiment.grid is None:
-        return
-    for chunker, retriever, selector in _crossed(experiment.grid, experiment.pipeline.get("chunker", "recursive")):
+    if experiment.grid is not None:
+        for name, whole, content in _cells(experiment.grid, experiment.pipeline):
+            yield ("grid",), name, whole, content
+
+
+def _cells(grid: GridSpec, common: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield name, name without chunker, and configuration of every system of the grid."""
+    for chunker, retriever, selector in _crossed(grid, common.get("chunker", "recursive")):
         search = {"retriever": retriever}
         names = [_label_of(retriever)]
         if selector != "none":
@@ -113,10 +123,9 @@ def _described(experiment: Experiment) -> Iterator[tuple[Place, str, str, dict[s
             names.append(_label_of(selector))
         whole = "/".join(names)
         if chunker is None:
-            yield ("grid",), whole, whole, merged(experiment.pipeline, search)
-            continue
-        name = "/".join([_label_of(chunker), *names])
-        yield ("grid",), name, whole, merged(experiment.pipeline, {"chunker": chunker, **search})
+            yield whole, whole, merged(common, search)
+        else:
+            yield "/".join([_label_of(chunker), *names]), whole, merged(common, {"chunker": chunker, **search})
 
 
 def _crossed(grid: GridSpec, common: Any) -> Iterator[tuple[Any, Any, Any]]:

@@ -131,6 +131,10 @@ function start() {
   for (const event of ["input", "change"]) input("filters").addEventListener(event, soon);
   input("more").addEventListener("click", more);
   new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) more(); }, { rootMargin: "400px" }).observe(input("more"));
+  // paper cannot be opened: all tables of differences are printed
+  addEventListener("beforeprint", () => {
+    for (const table of document.querySelectorAll(".set details")) table.open = true;
+  });
   refresh();
 }
 

@@ -1,6 +1,7 @@
 """What the browser of single queries reads: one record for the page, one for each data set, parsed when it is opened.
 
-Lists are flat and refer by place, because hits are many: four whole numbers each (document, start, end, tokens).
+Hits are many and many are the same: each refers to one of its system's spans by place, and a span is four numbers in a
+flat list (document, start, end, tokens).
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from typing import Any
 
 from ragkit.eval.report.cuts import cutoff, in_scope, lower_is_better
 from ragkit.eval.report.excerpts import AROUND_EVIDENCE, AROUND_HITS, Pieces, excerpts, within
-from ragkit.eval.results import ExperimentResult, QueryRecord, SetResult, Span, SystemRun
+from ragkit.eval.report.tables import baseline_of
+from ragkit.eval.results import ExperimentResult, QueryRecord, SetResult, Span, SystemHits, SystemRun
 
 MOST_HITS = 2_000_000
-"""Hits in one page: about 40 MB, which a browser opens in a second or two."""
+"""Hits in one page, about ten bytes each."""
 
 FEWEST_HITS = 5
+
+NOTHING = SystemHits(documents=[], spans=[], tokens=[], scores=[], seconds=0.0)
 
 
 def hits_shown(result: ExperimentResult, wanted: int) -> int:
@@ -28,7 +32,7 @@ def browser_data(result: ExperimentResult, first: str) -> dict[str, Any]:
     """Return what concerns all data sets: their names, the systems, the measures with direction and cut-off."""
     cuts = [cutoff(measure) for measure in result.measures]
     return {
-        "baseline": result.baseline,
+        "baseline": baseline_of(result, result.sets[0]),
         "first": result.measures.index(first),
         "measures": [
             {
@@ -51,7 +55,7 @@ def sets_data(result: ExperimentResult, hits: int) -> list[dict[str, Any]]:
 def _set_data(one: SetResult, measures: list[str], hits: int) -> dict[str, Any]:
     windows: dict[str, list[Span]] = defaultdict(list)
     for record in one.queries:
-        for document, start, end in record.evidence:
+        for document, start, end in _evidence(record):
             windows[document].append((start - AROUND_EVIDENCE, end + AROUND_EVIDENCE))
         for run in one.runs:
             for document, (start, end) in _shown(record, run, hits):
@@ -69,13 +73,20 @@ def _set_data(one: SetResult, measures: list[str], hits: int) -> dict[str, Any]:
                 "id": record.query_id,
                 "question": record.question,
                 "answers": record.answers,
-                "evidence": [(places[document], start, end) for document, start, end in record.evidence],
+                "evidence": [(places[document], start, end) for document, start, end in _evidence(record)],
                 "counted": counted.get(record.query_id, -1),
             }
             for record in one.queries
         ],
         "systems": [_system(one, run, measures, hits, kept) for run in one.runs],
     }
+
+
+def _evidence(record: QueryRecord) -> list[tuple[str, int, int]]:
+    """Return the spans that count as evidence: those with a grade above 0."""
+    if not record.grades:
+        return record.evidence
+    return [span for span, grade in zip(record.evidence, record.grades, strict=True) if grade > 0]
 
 
 def _shown(record: QueryRecord, run: SystemRun, hits: int) -> list[tuple[str, Span]]:
@@ -87,33 +98,31 @@ def _shown(record: QueryRecord, run: SystemRun, hits: int) -> list[tuple[str, Sp
 
 def _system(one: SetResult, run: SystemRun, measures: list[str], hits: int, kept: dict[str, Pieces]) -> dict[str, Any]:
     places = {name: place for place, name in enumerate(kept)}
-    lists = [_hits(record, run, hits, places) for record in one.queries]
-    answers = {name: found.answer for name, found in run.hits.items() if found.answer is not None}
+    found = [(record, run.hits.get(record.query_id, NOTHING)) for record in one.queries]
+    shown = [(all_, in_scope(record, all_)) for record, all_ in found]
+    table: dict[tuple[int, int, int, int], int] = {}
+    lists = [
+        [
+            table.setdefault((places[all_.documents[at]], *all_.spans[at], all_.tokens[at]), len(table))
+            for at in seen[:hits]
+        ]
+        for all_, seen in shown
+    ]
     return {
         "name": run.system,
+        "ranked": all(all_.ranked for _, all_ in found),
         "scores": [_rounded(run.scores.get(measure)) for measure in measures],
-        "hits": [flat for flat, _, _ in lists],
-        "hitScores": [scores for _, scores, _ in lists],
-        "found": [total for _, _, total in lists],
-        "answers": [answers.get(record.query_id) for record in one.queries] if answers else None,
+        "spans": [number for span in table for number in span],
+        "hits": lists,
+        "hitScores": [[float(f"{all_.scores[at]:.4g}") for at in seen[:hits]] for all_, seen in shown],
+        "found": [len(seen) for _, seen in shown],
+        "answers": [all_.answer for _, all_ in found] if any(all_.answer for _, all_ in found) else None,
         "boundaries": {
             places[name]: [end for span in within(spans, kept[name]) for end in span]
             for name, spans in run.boundaries.items()
             if name in kept
         },
     }
-
-
-def _hits(record: QueryRecord, run: SystemRun, hits: int, places: dict[str, int]) -> tuple[list[int], list[float], int]:
-    """Return the first hits of one query, flat, with their scores, and how many there are in all."""
-    found = run.hits.get(record.query_id)
-    if found is None:
-        return [], [], 0
-    seen = in_scope(record, found)
-    flat: list[int] = []
-    for place in seen[:hits]:
-        flat += (places[found.documents[place]], *found.spans[place], found.tokens[place])
-    return flat, [float(f"{found.scores[place]:.4g}") for place in seen[:hits]], len(seen)
 
 
 def _rounded(values: list[float] | None) -> list[float] | None:

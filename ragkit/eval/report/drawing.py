@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -46,19 +47,50 @@ def drawing(figure: Figure, name: str, alternative: str) -> tuple[Markup, str]:
     `alternative` is read to those who do not see the plot.
     """
     written = io.BytesIO()
-    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
+    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+        # the text is set by the browser, whose fonts know more characters than the one matplotlib measures with
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, load_dtd=False)
     root = etree.fromstring(written.getvalue(), parser)
     for unwanted in [*root.iter(f"{SVG}metadata", f"{SVG}style")]:
         unwanted.getparent().remove(unwanted)
+    classes = _with_classes(root, name)
+    _with_own_ids(root, name)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)  # the page sets the size
+    for attribute, value in {"class": "plot", "role": "img", "aria-label": label(alternative)}.items():
+        root.set(attribute, value)
+    etree.cleanup_namespaces(root)
+    style_sheet = "\n".join(f".{found} {{ {style} }}" for style, found in classes.items())
+    return Markup(etree.tostring(root, encoding="unicode")), style_sheet  # noqa: S704 # serialised from a tree: every text in it is escaped
+
+
+def label(text: str, longest: int = 200) -> str:
+    r"""Return `text` as one line that XML can hold, cut to `longest` characters.
+
+    >>> label("a\x00b\nsecond line", 8)
+    'a�b�sec…'
+    """
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def _with_classes(root: etree._Element, name: str) -> dict[str, str]:
+    """Replace style attributes by classes; return style -> class."""
     classes: dict[str, str] = {}
-    used = {link.removeprefix("#") for link in root.xpath("//@*[local-name() = 'href']")}
-    used |= {name for value in root.xpath("//@clip-path") for name in re.findall(r"url\(#(.*?)\)", value)}
     for element in root.iter():
         style = element.attrib.pop("style", None)
         if style:
             element.set("class", classes.setdefault(_themed(style), f"{name}-{len(classes)}"))
+    return classes
+
+
+def _with_own_ids(root: etree._Element, name: str) -> None:
+    """Put `name` before the ids that the drawing refers to, and drop the others."""
+    used = {link.removeprefix("#") for link in root.xpath("//@*[local-name() = 'href']")}
+    used |= {found for clip in root.xpath("//@clip-path") for found in re.findall(r"url\(#(.*?)\)", clip)}
+    for element in root.iter():
         identity = element.attrib.pop("id", None)
         if identity in used:
             element.set("id", f"{name}-{identity}")
@@ -66,25 +98,11 @@ def drawing(figure: Figure, name: str, alternative: str) -> tuple[Markup, str]:
             element.set("href", f"#{name}-{link.removeprefix('#')}")
         if clip := element.get("clip-path"):
             element.set("clip-path", clip.replace("url(#", f"url(#{name}-"))
-    _frame(root, alternative)
-    etree.cleanup_namespaces(root)
-    text = etree.tostring(root, encoding="unicode")
-    style_sheet = "\n".join(f".{found} {{ {style} }}" for style, found in classes.items())
-    return Markup(text), style_sheet  # noqa: S704 # serialised from a tree, so every text in it is escaped
 
 
 def _themed(style: str) -> str:
-    kept = [part.strip() for part in style.split(";") if part.strip() and "font-family" not in part]
-    text = "; ".join(kept)
+    """Return the style in the page's font and with its variables as colours."""
+    text = "; ".join(part.strip() for part in style.split(";") if part.strip() and "font-family" not in part)
     for stand_in, variable in VARIABLES.items():
         text = text.replace(stand_in, variable)
     return text
-
-
-def _frame(root: etree._Element, alternative: str) -> None:
-    """Let the page set the size, and give the picture a name."""
-    for attribute in ("width", "height", "version"):
-        root.attrib.pop(attribute, None)
-    root.set("class", "plot")
-    root.set("role", "img")
-    root.set("aria-label", alternative)

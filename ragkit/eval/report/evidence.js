@@ -16,13 +16,12 @@ function element(name, className, ...children) {
 
 /** The hits of a query: rank, document, span, tokens, score, and whether the measure's cut-off lets them count. */
 function hitsOf(system, query, cut) {
-  const flat = system.hits[query];
   const hits = [];
   let tokens = 0;
   let characters = 0;
-  for (let place = 0; place < flat.length; place += 4) {
-    const [doc, start, end, size] = flat.slice(place, place + 4);
-    const rank = place / 4 + 1;
+  for (const [place, span] of system.hits[query].entries()) {
+    const [doc, start, end, size] = system.spans.slice(4 * span, 4 * span + 4);
+    const rank = place + 1;
     tokens += size;
     characters += end - start;
     const spent = !cut ? 0 : cut.kind === "k" ? rank : cut.kind === "tokens" ? tokens : cut.kind === "chars" ? characters : 0;
@@ -72,8 +71,7 @@ function scoresTable(data, record, measures) {
   const table = element("table", "scores", element("thead", "", head), element("tbody", "", ...rows));
   const scroll = element("div", "scroll", table);
   scroll.tabIndex = 0;
-  const box = element("details", "", element("summary", "", "Scores of all systems"), scroll);
-  return box;
+  return element("details", "", element("summary", "", "Scores of all systems"), scroll);
 }
 
 function retrieval(data, query, system, measure) {
@@ -85,9 +83,28 @@ function retrieval(data, query, system, measure) {
     const source = data.documents[doc];
     shown.push(element("h4", "", "Evidence in ", element("bdi", "", source.id)), excerpt(data, doc, record, system, hits));
   }
-  if (!record.evidence.length) shown.push(element("p", "note", "This query has no evidence."));
-  shown.push(element("h4", "", `Hits of ${system.name}: ${hits.length} of ${system.found[query]}`), hitsTable(data, record, hits));
+  if (record.evidence.length) shown.splice(1, 0, element("p", "coverage", coverage(record, hits, system.found[query])));
+  else shown.push(element("p", "note", "This query has no evidence."));
+  shown.push(element("h4", "", `Hits of ${system.name}: ${hits.length} of ${system.found[query]}`), hitsTable(data, record, system, hits));
   return shown;
+}
+
+/** In words what the colours show: how much of the evidence lies within hits that count. */
+function coverage(record, hits, total) {
+  const counted = hits.filter((hit) => hit.counts);
+  let all = 0;
+  let found = 0;
+  for (const doc of new Set(record.evidence.map(([place]) => place))) {
+    const spans = counted.filter((hit) => hit.doc === doc).map((hit) => [hit.start, hit.end]);
+    for (const [start, end] of united(record.evidence.filter(([place]) => place === doc).map((one) => one.slice(1)), 0)) {
+      all += end - start;
+      for (const [from, to] of runs(start, end, spans)) if (spans.some((span) => covers(span, from, to))) found += to - from;
+    }
+  }
+  const partial = counted.length === hits.length && hits.length < total ? ` among the first ${hits.length} of ${total} hits` : "";
+  const number = (value) => value.toLocaleString("en");
+  return `${number(found)} of ${number(all)} characters of evidence retrieved${partial}, ` +
+    `with ${number(counted.length)} hits of ${number(counted.reduce((sum, hit) => sum + hit.size, 0))} tokens before the cut-off.`;
 }
 
 function legend(measure) {
@@ -124,9 +141,9 @@ const gap = (characters) => element("span", "gap", `… ${characters.toLocaleStr
 
 function paint(box, start, end, piece, evidence, hits, cuts) {
   const spans = [...evidence, ...hits.map((hit) => [hit.start, hit.end])];
-  const marks = cuts.filter((place) => place >= start && place <= end).map((place) => [place, place]);
-  for (const [from, to] of runs(start, end, [...spans, ...marks])) {
-    if (cuts.includes(from)) box.append(boundary());
+  const here = new Set(cuts.filter((place) => place >= start && place < end));
+  for (const [from, to] of runs(start, end, [...spans, ...[...here].map((place) => [place])])) {
+    if (here.has(from)) box.append(boundary());
     for (const hit of hits) if (hit.start === from) box.append(badge(hit));
     const holds = hits.filter((hit) => covers([hit.start, hit.end], from, to));
     const counted = holds.some((hit) => hit.counts);
@@ -152,7 +169,7 @@ function badge(hit) {
   return made;
 }
 
-function hitsTable(data, record, hits) {
+function hitsTable(data, record, system, hits) {
   const overlap = (hit) => record.evidence.some(([doc, start, end]) => doc === hit.doc && start < hit.end && hit.start < end);
   const rows = hits.map((hit) => element("tr", hit.counts ? "" : "late",
     element("td", "number", String(hit.rank)),
@@ -160,7 +177,7 @@ function hitsTable(data, record, hits) {
     element("td", "number", String(hit.size)),
     element("td", "", overlap(hit) ? "yes" : "no"),
     element("td", "", element("bdi", "from", data.documents[hit.doc].id), " ", snippet(data.documents[hit.doc], hit))));
-  const head = ["Rank", "Score", "Tokens", "Evidence", "Text"].map((name, place) => element("th", place < 3 ? "number" : "", name));
+  const head = [system.ranked ? "Rank" : "Place", "Score", "Tokens", "Evidence", "Text"].map((name, place) => element("th", place < 3 ? "number" : "", name));
   const table = element("table", "hits", element("thead", "", element("tr", "", ...head)), element("tbody", "", ...rows));
   const scroll = element("div", "scroll", table);
   scroll.tabIndex = 0;

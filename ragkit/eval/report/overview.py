@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ragkit.eval.report import numbers
-from ragkit.eval.report.tables import verdict
+from ragkit.eval.report.tables import baseline_of, verdict
 from ragkit.eval.results import ExperimentResult
 
-MARKS = {"better": "▲", "worse": "▼", "unclear": "", "baseline": ""}
+MARKS = {"better": "▲", "worse": "▼", "unclear": "", "baseline": "◦"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,14 @@ def overview(result: ExperimentResult, measure: str) -> Overview:
         (one.name, comparison.system): verdict(comparison)[1]
         for one in result.sets
         for comparison in one.comparisons
-        if comparison.measure == measure and comparison.baseline == result.baseline
+        if comparison.measure == measure and comparison.baseline == baseline_of(result, one)
     }
     rows = []
     for system in systems:
         cells = []
         for one in result.sets:
             found = one.intervals.get(measure, {}).get(system)
-            outcome = "baseline" if system == result.baseline else outcomes.get((one.name, system), "unclear")
+            outcome = "baseline" if system == baseline_of(result, one) else outcomes.get((one.name, system), "unclear")
             cells.append(Cell("–" if found is None else numbers.score(found[0]), outcome, MARKS[outcome]))
         rows.append((system, tuple(cells)))
     return Overview(tuple(one.name for one in result.sets), tuple(rows))

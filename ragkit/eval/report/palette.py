@@ -6,7 +6,7 @@ it); because no eight colours can be told apart by everyone, every series also h
 
 from __future__ import annotations
 
-INK, MUTED, GRID, BETTER, WORSE = "#010101", "#020202", "#030303", "#040404", "#050505"
+INK, MUTED, GRID, BETTER, WORSE, FAINT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 SERIES = tuple(f"#0101{10 + place}" for place in range(7))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
@@ -16,6 +16,7 @@ VARIABLES = {
     GRID: "var(--grid)",
     BETTER: "var(--better)",
     WORSE: "var(--worse)",
+    FAINT: "var(--faint)",
     **{stand_in: f"var(--series-{place})" for place, stand_in in enumerate(SERIES)},
 }
 """Stand-in colour -> what the page's style sheet calls it."""

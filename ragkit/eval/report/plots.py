@@ -13,10 +13,14 @@ from ragkit.eval.report.cuts import cutoff, lower_is_better, retrieved_tokens
 from ragkit.eval.report.drawing import drawing
 from ragkit.eval.report.points import Point, Series, draw_points
 from ragkit.eval.report.sorted_differences import Paired, draw_differences
-from ragkit.eval.report.tables import latency, verdict
+from ragkit.eval.report.tables import baseline_of, latency, verdict
 from ragkit.eval.results import ExperimentResult, SetResult, SystemRun
 
-Drawn = tuple[Markup, str]
+MOST_NAMED = 12
+"""Systems that a plot can name and still be read."""
+
+BARS = "Bars are 95 % intervals of the mean."
+SOME = f"Named are the baseline and the {MOST_NAMED - 1} best means."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +33,79 @@ class Plot:
     style: str
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """Quality against one thing that it takes; `across` and `up` name the axes."""
+
+    title: str
+    caption: str
+    across: str
+    up: str
+    series: list[Series]
+
+
 def plots(result: ExperimentResult, one: SetResult, measure: str) -> list[Plot]:
     """Return the plots of `measure` on one data set; those for which there are no values are left out."""
-    number = next(place for place, other in enumerate(result.sets) if other is one)
-    interval = "Bars are 95 % intervals of the mean."
-    family = re.sub(r"@.*", "", measure)
-    budgets = f"Each point is one cut-off of {family}, at the mean number of tokens that it let through. {interval}"
-    found = [("Quality against retrieved tokens", budgets, _by_tokens(result, one, measure), "retrieved tokens (mean)")]
-    found.append(("Quality against index time", interval, _by(result, one, measure, _index_seconds), "index seconds"))
-    found.append(("Quality against latency", interval, _by(result, one, measure, _milliseconds), "median ms per query"))
-    for unit in sorted({unit for run in one.runs for unit, total in run.cost.items() if total > 0}):
-        series = _by(result, one, measure, lambda run, unit=unit: run.cost.get(unit))  # type: ignore[misc] # mypy cannot infer a lambda with a default
-        found.append((f"Quality against {unit}", interval, series, f"{unit} (total)"))
+    name = f"p{next(place for place, other in enumerate(result.sets) if other is one)}"
     drawn = []
-    for place, (title, caption, series, across) in enumerate(found):
-        if series:
-            up = family if place == 0 else measure
-            svg, style = drawing(draw_points(series, across, up), f"p{number}-{place}", f"{title} on {one.name}: {up}")
-            drawn.append(Plot(title, caption, svg, style))
-    return drawn + _differences(result, one, measure, f"p{number}-d")
+    for place, view in enumerate(_views(result, one, measure)):
+        if view.series:
+            figure = draw_points(view.series, view.across, view.up)
+            svg, style = drawing(figure, f"{name}-{place}", f"{view.title} on {one.name}: {view.up}")
+            drawn.append(Plot(view.title, view.caption, svg, style))
+    return drawn + _differences(result, one, measure, f"{name}-d")
+
+
+def named(result: ExperimentResult, one: SetResult, measure: str) -> list[str]:
+    """Return the systems that plots name, in the order of the records: all, or the baseline and the best means."""
+    systems = [run.system for run in one.runs]
+    if len(systems) <= MOST_NAMED:
+        return systems
+    sign = 1 if lower_is_better(measure) else -1
+    means = {system: sign * found[0] for system, found in one.intervals.get(measure, {}).items()}
+    compared_with = baseline_of(result, one)
+    others = [system for system in systems if system in means and system != compared_with]
+    kept = {compared_with, *sorted(others, key=means.__getitem__)[: MOST_NAMED - 1]}
+    return [system for system in systems if system in kept]
+
+
+def _place(names: list[str], system: str) -> int | None:
+    return names.index(system) if system in names else None
+
+
+def _views(result: ExperimentResult, one: SetResult, measure: str) -> list[View]:
+    family = _family(measure)
+    bars = BARS if len(one.runs) <= MOST_NAMED else f"{BARS} {SOME} The others are grey."
+    by_tokens = f"Each point is one cut-off of {family}, at the mean number of tokens that it let through. {bars}"
+    views = [
+        View("Quality against retrieved tokens", by_tokens, "retrieved tokens (mean)", family,
+             _by_tokens(result, one, measure)),
+        View("Quality against index time", bars, "index seconds", measure,
+             _by(result, one, measure, lambda run: run.index_seconds)),
+        View("Quality against latency", bars, "median ms per query", measure,
+             _by(result, one, measure, _milliseconds)),
+    ]  # fmt: skip
+    for unit in sorted({unit for run in one.runs for unit, total in run.cost.items() if total > 0}):
+        costs = {run.system: run.cost[unit] for run in one.runs if unit in run.cost}
+        series = _by(result, one, measure, lambda run, costs=costs: costs.get(run.system))  # type: ignore[misc] # mypy does not type the default of a lambda
+        views.append(View(f"Quality against {unit}", bars, f"{unit} (total)", measure, series))
+    return views
+
+
+def _family(measure: str) -> str:
+    """Return the measure as written, without its cut-off.
+
+    >>> _family('IoU(unit="tokens")@tokens(400)')
+    'IoU(unit="tokens")'
+    """
+    return re.sub(r"@[^@]*$", "", measure)
 
 
 def _by_tokens(result: ExperimentResult, one: SetResult, measure: str) -> list[Series]:
-    """Return one series for each system: all cut-offs of the measure that `measure` is a cut-off of."""
-    family = re.sub(r"@.*", "", measure)
-    same = [name for name in result.measures if re.sub(r"@.*", "", name) == family]
-    series = []
-    for place, run in enumerate(one.runs):
+    """Return one series for each system: all measures that differ from `measure` in their cut-off only."""
+    same = [name for name in result.measures if _family(name) == _family(measure)]
+    names, series = named(result, one, measure), []
+    for run in one.runs:
         points = []
         for name in same:
             tokens = _mean_tokens(one, run, name)
@@ -63,34 +113,37 @@ def _by_tokens(result: ExperimentResult, one: SetResult, measure: str) -> list[S
             if tokens is not None and interval is not None:
                 points.append((tokens, *interval))
         if points:
-            series.append(Series(run.system, tuple(sorted(points)), place, run.system == result.baseline))
+            series.append(
+                Series(
+                    run.system, tuple(sorted(points)), _place(names, run.system), run.system == baseline_of(result, one)
+                )
+            )
     return series
 
 
 def _mean_tokens(one: SetResult, run: SystemRun, measure: str) -> float | None:
-    records = {record.query_id: record for record in one.queries}
+    """Return the mean over all counted queries; one for which nothing came back took no tokens, and counts."""
     cut = cutoff(measure)
-    counts = [retrieved_tokens(records[name], run.hits[name], cut) for name in one.counted if name in run.hits]
-    known = [count for count in counts if count is not None]
-    # a query for which nothing came back took no tokens, and counts
-    return sum(known) / len(one.counted) if known or not counts else None
+    if not one.counted or (cut is not None and cut.kind == "adaptive"):
+        return None
+    records = {record.query_id: record for record in one.queries}
+    found = (retrieved_tokens(records[name], run.hits[name], cut) for name in one.counted if name in run.hits)
+    return sum(count or 0 for count in found) / len(one.counted)
 
 
 def _by(
     result: ExperimentResult, one: SetResult, measure: str, took: Callable[[SystemRun], float | None]
 ) -> list[Series]:
-    series = []
-    for place, run in enumerate(one.runs):
+    names, series = named(result, one, measure), []
+    for run in one.runs:
         interval = one.intervals.get(measure, {}).get(run.system)
         value = took(run)
         if value is not None and interval is not None:
             point: Point = (value, *interval)
-            series.append(Series(run.system, (point,), place, run.system == result.baseline))
+            series.append(
+                Series(run.system, (point,), _place(names, run.system), run.system == baseline_of(result, one))
+            )
     return series
-
-
-def _index_seconds(run: SystemRun) -> float:
-    return run.index_seconds
 
 
 def _milliseconds(run: SystemRun) -> float | None:
@@ -99,8 +152,12 @@ def _milliseconds(run: SystemRun) -> float | None:
 
 
 def _differences(result: ExperimentResult, one: SetResult, measure: str, name: str) -> list[Plot]:
-    scores = {run.system: np.array(run.scores[measure]) for run in one.runs if measure in run.scores}
-    baseline = scores.pop(result.baseline, None)
+    names = named(result, one, measure)
+    scores = {
+        run.system: np.array(run.scores[measure]) for run in one.runs if measure in run.scores and run.system in names
+    }
+    compared_with = baseline_of(result, one)
+    baseline = scores.pop(compared_with, None)
     if baseline is None or not scores or not len(baseline):
         return []
     sign = -1.0 if lower_is_better(measure) else 1.0
@@ -111,8 +168,9 @@ def _differences(result: ExperimentResult, one: SetResult, measure: str, name: s
     }
     panels = [Paired(system, sign * (values - baseline), system in shown) for system, values in scores.items()]
     caption = (
-        f"Every query's difference in {measure} to {result.baseline}, better ones first (upwards is better). "
-        "A bold name: the interval of the mean difference excludes zero."
+        f"Every query's difference in {measure} to {compared_with}, the best ones first; "
+        f"above the line the system is better{' (its value is lower)' if sign < 0 else ''}. "
+        f"A bold name: a winner is named in the table. {SOME if len(one.runs) > MOST_NAMED else ''}"
     )
     title = "Differences of single queries to the baseline"
     svg, style = drawing(draw_differences(panels, measure), name, f"{title} on {one.name}")

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ragkit.eval.report.drawing import SETTINGS
+from ragkit.eval.report.drawing import SETTINGS, label
 from ragkit.eval.report.numbers import quantity
-from ragkit.eval.report.palette import INK, MUTED, look
+from ragkit.eval.report.palette import FAINT, INK, MUTED, look
 
 LINE = 0.165
 """Inches that a label needs."""
@@ -28,40 +28,58 @@ Point = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One system: its points from cheap to dear; they are joined if there are several."""
+    """One system: its points from cheap to dear, joined if there are several.
+
+    `place` gives colour and marker; without one the system is drawn in grey and not named.
+    """
 
     name: str
     points: tuple[Point, ...]
-    place: int
+    place: int | None
     is_baseline: bool
 
 
 def draw_points(series: Sequence[Series], across: str, up: str) -> Figure:
     """Return the figure of all series; labels stand in a column on the right, joined to the last point of each."""
     with mpl.rc_context(SETTINGS):
-        height = max(3.0, 0.9 + LINE * len(series))
+        named = [one for one in series if one.place is not None]
+        height = max(3.0, 0.9 + LINE * len(named))
         figure = Figure(figsize=(6.0, height))
         axes = figure.add_axes((0.1, 0.5 / height, 0.53, 1 - 0.7 / height))
-        for one in series:
+        for one in sorted(series, key=lambda one: one.place is not None):
             _draw(axes, one)
-        axes.set_xlabel(across)
-        axes.set_ylabel(up)
+        axes.set_xlabel(label(across))
+        axes.set_ylabel(label(up))
         _scale(axes, [point[0] for one in series for point in one.points])
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        _label(axes, series, height)
+        _label(axes, named, height)
     return figure
 
 
 def _draw(axes: Axes, one: Series) -> None:
-    colour, marker = look(one.place)
-    if one.is_baseline:
-        colour = INK
+    colour, marker = _look(one)
     x, mean, low, high = (list(values) for values in zip(*one.points, strict=True))
     below = [max(0.0, value - bound) for value, bound in zip(mean, low, strict=True)]
     above = [max(0.0, bound - value) for value, bound in zip(mean, high, strict=True)]
+    faint = one.place is None
     axes.errorbar(
-        x, mean, yerr=[below, above], color=colour, marker=marker, markersize=4.5, elinewidth=1, capsize=2, alpha=None
+        x,
+        mean,
+        yerr=[below, above],
+        color=colour,
+        marker=marker,
+        markersize=2.5 if faint else 4.5,
+        linewidth=0.7 if faint else 1.4,
+        elinewidth=0.5 if faint else 1,
+        capsize=0 if faint else 2,
     )
+
+
+def _look(one: Series) -> tuple[str, str]:
+    if one.place is None:
+        return FAINT, "."
+    colour, marker = look(one.place)
+    return (INK if one.is_baseline else colour), marker
 
 
 def _scale(axes: Axes, values: list[float]) -> None:
@@ -83,10 +101,9 @@ def _label(axes: Axes, series: Sequence[Series], height: float) -> None:
     wanted = [(one.points[-1][1] - bottom) / (top - bottom) * inches for one in series]
     for one, place in zip(series, spread(wanted, LINE, inches), strict=True):
         x, y = one.points[-1][:2]
-        colour = INK if one.is_baseline else look(one.place)[0]
-        name = one.name if len(one.name) <= LONGEST_LABEL else one.name[: LONGEST_LABEL - 1] + "…"
+        colour, _ = _look(one)
         axes.annotate(
-            name + (" (baseline)" if one.is_baseline else ""),
+            label(one.name, LONGEST_LABEL) + (" (baseline)" if one.is_baseline else ""),
             (x, y),
             xytext=(1.045, place / inches),
             textcoords="axes fraction",

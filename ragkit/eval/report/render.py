@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import yaml
 from markupsafe import Markup
+from pydantic_core import to_jsonable_python
 
 from ragkit.errors import MissingExtraError, UsageError
 from ragkit.eval.report.browsing import browser_data, hits_shown, sets_data
+from ragkit.eval.report.checking import check, chosen
 from ragkit.eval.report.embedding import json_script, policy
 from ragkit.eval.report.overview import overview
 from ragkit.eval.report.tables import SetTables, set_tables
-from ragkit.eval.results import ExperimentResult, SetResult
-from ragkit.plugins import suggestion
+from ragkit.eval.results import ExperimentResult
 
 if TYPE_CHECKING:
     from ragkit.eval.report.plots import Plot
@@ -22,81 +24,57 @@ if TYPE_CHECKING:
 SCRIPTS = ("spans.js", "evidence.js", "browser.js")
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the page shows of one data set."""
+
+    tables: SetTables
+    plots: tuple[Plot, ...]
+
+
 def render(result: ExperimentResult, *, measure: str | None = None, hits: int = 20) -> str:
-    """Return the report as the text of one HTML file that loads nothing else.
+    """Return the report as the text of one HTML file that loads nothing else; write it as UTF-8.
 
     `measure` is the one that is plotted and shown first, the experiment's first by default. Of each query at most
     `hits` hits of each system are embedded, fewer in very large results; the page says how many.
 
     Raises UsageError for a measure that the experiment does not hold and for a result without data sets or measures,
-    MissingExtraError where the extra `eval` is not installed.
+    ContractError for records that contradict each other, MissingExtraError where the extra `eval` is not installed.
     """
-    if not result.sets or not result.measures:
-        raise UsageError(
-            f"The experiment {result.name!r} holds {len(result.sets)} data sets and {len(result.measures)} measures.",
-            hint="Run it with at least one of each.",
-        )
+    check(result)
+    first = chosen(result, measure)
     if hits < 1:
         raise UsageError(f"hits = {hits} was given.", hint="Show at least one hit of each query.")
-    first = result.measures[0] if measure is None else measure
-    if first not in result.measures:
-        valid = ", ".join(result.measures)
-        raise UsageError(
-            f"The experiment {result.name!r} holds no measure {first!r}.",
-            hint=f"{suggestion(first, result.measures)} Computed: {valid}.".lstrip(),
-        )
+    try:
+        from jinja2 import Environment, StrictUndefined
+
+        from ragkit.eval.report.plots import plots
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The report needs the package {error.name!r}, which is not installed.",
+            hint="Install it with: pip install 'ragkit[eval]'.",
+        ) from error
     shown = hits_shown(result, hits)
     data = [json_script("data", browser_data(result, first))]
     data += [json_script(f"data-{place}", one) for place, one in enumerate(sets_data(result, shown))]
-    sections = [_section(result, one, first) for one in result.sets]
-    return _page(result, first, shown, sections, data)
-
-
-def _section(result: ExperimentResult, one: SetResult, measure: str) -> tuple[SetTables, list[Plot]]:
-    try:
-        from ragkit.eval.report.plots import plots
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    return set_tables(result, one, measure), plots(result, one, measure)
-
-
-def _page(
-    result: ExperimentResult,
-    measure: str,
-    shown: int,
-    sections: list[tuple[SetTables, list[Plot]]],
-    data: list[Markup],
-) -> str:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    style = _asset("report.css") + "\n".join(plot.style for _, plots in sections for plot in plots)
-    # one script, so that one hash allows it and its parts share a scope that the page does not see
-    script = "{\n" + "\n".join(_asset(name) for name in SCRIPTS) + "}\n"
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_asset("page.html.jinja"))
-    return template.render(
+    sections = [Section(set_tables(result, one, first), tuple(plots(result, one, first))) for one in result.sets]
+    style = "\n".join([_asset("report.css"), *(plot.style for section in sections for plot in section.plots)])
+    # in one block, so that one hash allows all parts and they share names that the page does not see
+    script = "\n".join(["{", *(_asset(name) for name in SCRIPTS), "}"])
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.from_string(_asset("page.html.jinja")).render(
         result=result,
-        measure=measure,
+        measure=first,
         hits=shown,
-        overview=overview(result, measure),
+        overview=overview(result, first),
         sections=sections,
         data=data,
+        experiment=yaml.safe_dump(to_jsonable_python(result.experiment), allow_unicode=True, sort_keys=False),
         style=Markup(style),  # noqa: S704 # the package's own file, and classes made of numbers
         script=Markup(script),  # noqa: S704 # the package's own files
         policy=policy(style, script),
-        experiment=yaml.safe_dump(result.experiment, allow_unicode=True, sort_keys=False),
     )
 
 
 def _asset(name: str) -> str:
     return resources.files(__package__ or "").joinpath(name).read_text(encoding="utf-8")
-
-
-def _missing(error: ModuleNotFoundError) -> MissingExtraError:
-    return MissingExtraError(
-        f"The report needs the package {error.name!r}, which is not installed.",
-        hint="Install it with: pip install 'ragkit[eval]'.",
-    )

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ragkit.eval.report.drawing import SETTINGS
+from ragkit.eval.report.drawing import SETTINGS, label
 from ragkit.eval.report.numbers import difference
 from ragkit.eval.report.palette import BETTER, INK, MUTED, WORSE
 
@@ -49,7 +49,9 @@ def draw_differences(panels: Sequence[Paired], measure: str) -> Figure:
             axes.set_visible(False)
         for axes in grid[-1]:
             axes.set_xticks([0, 50, 100], ["0", "50", "100 %"])
-        figure.supxlabel(f"share of queries, sorted by the difference in {measure}", fontsize=8, y=0.02, color=MUTED)
+        figure.supxlabel(
+            label(f"share of queries, sorted by the difference in {measure}"), fontsize=8, y=0.02, color=MUTED
+        )
     return figure
 
 
@@ -76,9 +78,8 @@ def _draw(axes: Axes, panel: Paired) -> None:
     axes.fill_between(x, 0, np.minimum(heights, 0), step="post", color=WORSE, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.6)
     above, same, below = shares(panel.differences)
-    name = panel.system
     axes.set_title(
-        name if len(name) <= LONGEST_TITLE else name[: LONGEST_TITLE - 1] + "…",
+        label(panel.system, LONGEST_TITLE),
         fontsize=8, loc="left", pad=11, color=INK, fontweight="bold" if panel.shown else "normal",
     )  # fmt: skip
     mean = difference(float(panel.differences.mean()))

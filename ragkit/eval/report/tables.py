@@ -66,6 +66,8 @@ class SetTables:
 
     name: str
     fingerprint: str
+    baseline: str
+    notes: tuple[str, ...]
     counted: int
     left_out: tuple[tuple[str, int], ...]
     measures: tuple[str, ...]
@@ -83,6 +85,8 @@ def set_tables(result: ExperimentResult, one: SetResult, first: str) -> SetTable
     return SetTables(
         name=one.name,
         fingerprint=one.fingerprint[:12],
+        baseline=baseline_of(result, one),
+        notes=tuple(one.notes),
         counted=len(one.counted),
         left_out=tuple(one.left_out.items()),
         measures=measures,
@@ -91,6 +95,11 @@ def set_tables(result: ExperimentResult, one: SetResult, first: str) -> SetTable
         differences=tuple(table for table in differences if table.rows),
         unmapped=any(run.unmapped for run in one.runs),
     )
+
+
+def baseline_of(result: ExperimentResult, one: SetResult) -> str:
+    """Return the system that the others were compared with on this set."""
+    return one.baseline or result.baseline
 
 
 def verdict(comparison: Comparison) -> tuple[str, str]:
@@ -119,7 +128,7 @@ def _summary(
     seconds = latency(run)
     return SummaryRow(
         system=run.system,
-        is_baseline=run.system == result.baseline,
+        is_baseline=run.system == baseline_of(result, one),
         means=tuple(_mean(one, measure, run.system) for measure in measures),
         chunks=f"{run.chunks:,}",
         chunk_tokens=numbers.quantity(run.mean_chunk_tokens),

@@ -36,9 +36,7 @@ def animals(tmp_path: Path) -> Path:
             span = {"doc_id": f"it's {animal}", "start": start, "end": text.index(".", start) + 1}
             question = f"When does one see that the {animal} {habit}?"
             meta = {"doc_id": f"it's {animal}"} if place == 0 else {}
-            queries.append(
-                {"query_id": f"{animal}-{place}", "question": question, "evidence": [span], "meta": meta}
-            )
+            queries.append({"query_id": f"{animal}-{place}", "question": question, "evidence": [span], "meta": meta})
     queries.append({"query_id": "none", "question": "Who painted it?", "meta": {"answerable": False}})
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)), encoding="utf-8")
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
