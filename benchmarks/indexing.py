@@ -13,6 +13,7 @@ import resource
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -82,6 +83,25 @@ def again(files: int = 10_000) -> None:
             )
 
 
+class AnonymousPeak:
+    """Samples this process's anonymous memory: what is its own, mapped files left out."""
+
+    def __init__(self) -> None:
+        self._peak = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("RssAnon:"):
+                    self._peak = max(self._peak, int(line.split()[1]))
+            time.sleep(0.02)
+
+    def mebibytes(self) -> float:
+        """Return the highest value seen, in MiB."""
+        return self._peak / 1024
+
+
 def memory(megabytes: int) -> None:
     """Index that much text as JSONL with the hashing embedder; print the peak resident memory of this process."""
     chance = random.Random(0)
@@ -93,6 +113,7 @@ def memory(megabytes: int) -> None:
             while written < megabytes * 10**6:
                 text = ". ".join(" ".join(chance.choices(words, k=12)) for _ in range(60))
                 written += lines.write(json.dumps({"doc_id": str(written), "text": text}) + "\n")
+        anonymous = AnonymousPeak()
         started = time.perf_counter()
         with Pipeline(Path(scratch) / "index", HASHING) as pipeline:
             report = pipeline.index([corpus])
@@ -100,7 +121,7 @@ def memory(megabytes: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{written / 1e6:.0f} MB: {report.documents} documents, {report.chunks} chunks, {took:.0f} s, "
-        f"{written / 1e6 / took:.2f} MB/s, peak {peak:.0f} MiB",
+        f"{written / 1e6 / took:.2f} MB/s, peak {peak:.0f} MiB resident, {anonymous.mebibytes():.0f} MiB anonymous",
         flush=True,
     )
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.index.snapshot import Snapshot
-from ragkit.plugins import asks_for, create
+from ragkit.plugins import asks_for, create, part
 from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector
 from ragkit.retrievers.store import Store
 
@@ -30,6 +30,12 @@ def make_store(config: PipelineConfig, snapshot: Snapshot) -> Store:
     return cast(Store, _make("stores", config.store, snapshot=snapshot))
 
 
+def keeps_projection(config: PipelineConfig) -> bool:
+    """Return whether the configured store holds anything of its own, to be brought up to date after a commit."""
+    tell = getattr(part("stores", config.store.name), "keeps_projection", None)
+    return True if tell is None else bool(tell(config.store.options))
+
+
 def make_retriever(
     config: PipelineConfig, name: str, snapshot: Snapshot, embedder: Callable[[], Embedder]
 ) -> Retriever:
@@ -37,19 +43,19 @@ def make_retriever(
 
     `embedder` is called, and the store made, only if the retriever asks for them: lexical search needs no model.
     """
-    part = config.retriever if name == config.retriever.name else PartConfig(name=name)
+    chosen = config.retriever if name == config.retriever.name else PartConfig(name=name)
     resources: dict[str, object] = {"snapshot": snapshot}
     if asks_for("retrievers", name, "embedder"):
         resources["embedder"] = embedder()
     if asks_for("retrievers", name, "store"):
         resources["store"] = make_store(config, snapshot)
-    return cast(Retriever, _make("retrievers", part, **resources))
+    return cast(Retriever, _make("retrievers", chosen, **resources))
 
 
 def make_selector(config: PipelineConfig, name: str | None, count: Callable[[Sequence[str]], list[int]]) -> Selector:
     """Return the selector `name` (None: the configured one); `count` counts the answering model's tokens."""
-    part = config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
-    return cast(Selector, _make("selectors", part, count=count))
+    chosen = config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
+    return cast(Selector, _make("selectors", chosen, count=count))
 
 
 def make_language_model(config: PipelineConfig) -> LanguageModel:
@@ -57,5 +63,5 @@ def make_language_model(config: PipelineConfig) -> LanguageModel:
     return cast(LanguageModel, _make("language_models", config.language_model))
 
 
-def _make(kind: str, part: PartConfig, **resources: object) -> object:
-    return create(kind, part.name, part.options, **resources)
+def _make(kind: str, chosen: PartConfig, **resources: object) -> object:
+    return create(kind, chosen.name, chosen.options, **resources)

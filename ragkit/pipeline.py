@@ -17,8 +17,8 @@ from ragkit.config import PipelineConfig
 from ragkit.corpus import SnapshotCorpus
 from ragkit.errors import LoadError, UsageError
 from ragkit.index.create import create_index, index_exists
-from ragkit.index.ledger import require_index
 from ragkit.index.header import IndexHeader
+from ragkit.index.ledger import require_index
 from ragkit.index.lock import writer_lock
 from ragkit.index.repair import RepairReport, repair_index
 from ragkit.index.snapshot import Snapshot
@@ -28,7 +28,15 @@ from ragkit.ingest import IndexReport, Ingest, nothing_found
 from ragkit.loaders.failure import Failure
 from ragkit.loaders.reading import read
 from ragkit.loaders.walk import walk
-from ragkit.parts import make_chunker, make_embedder, make_language_model, make_retriever, make_selector, make_store
+from ragkit.parts import (
+    keeps_projection,
+    make_chunker,
+    make_embedder,
+    make_language_model,
+    make_retriever,
+    make_selector,
+    make_store,
+)
 from ragkit.protocols import Chunker, Embedder, LanguageModel, Progress, Retriever
 from ragkit.retrievers.expansion import expand_hits
 from ragkit.schema import Answer, Chunked, Document, Hit, Selection
@@ -256,7 +264,9 @@ class Pipeline:
         return self.embedder
 
     def _sync_store(self, committed: Committed) -> None:
-        """Bring the vector store, a projection of the ledger, to the generation just committed."""
+        """Bring the vector store, if it is a projection of the ledger, to the generation just committed."""
+        if not keeps_projection(self.config):
+            return
         with Snapshot(self.folder) as snapshot:
             store = make_store(self.config, snapshot)
             store.sync(snapshot, committed.generation - 1, committed.added, committed.removed)

@@ -47,7 +47,8 @@ Matched = Annotated[
     typer.Option("--matched-length", metavar="N", min=1, help="Tune every chunker to N tokens a chunk on average."),
 ]
 Measures = Annotated[
-    list[str] | None, typer.Option("--measure", metavar="M", help="Score by this measure; may be repeated.")
+    list[str] | None,
+    typer.Option("--measures", metavar="M,M", help="Score by these instead, such as Recall@5,IoU@tokens(400)."),
 ]
 
 
@@ -82,11 +83,11 @@ def run(
 
 
 @app.command("score")
-def score(results: Results, *, measure: Measures = None, out: Out = None, as_json: options.Json = False) -> int:
+def score(results: Results, *, measures: Measures = None, out: Out = None, as_json: options.Json = False) -> int:
     """Score the hits of an experiment again, with no model and no index."""
     from ragkit.eval.experiment.replay import load_result, rescored
 
-    result = rescored(load_result(results), measure or ())
+    result = rescored(load_result(results), [name for given in measures or () for name in _separated(given)])
     if out is not None:
         _deliver(result, out, as_json)
     elif as_json:
@@ -98,6 +99,22 @@ def score(results: Results, *, measure: Measures = None, out: Out = None, as_jso
 
         write_raw(markdown(result))
     return 0
+
+
+def _separated(listed: str) -> list[str]:
+    """Return the measures in a list; commas inside parentheses belong to a measure.
+
+    >>> _separated('Recall@5, R(unit="documents", min_cover=0.5)@3')
+    ['Recall@5', 'R(unit="documents", min_cover=0.5)@3']
+    """
+    names, depth = [""], 0
+    for letter in listed:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            names.append("")
+        else:
+            names[-1] += letter
+    return [name.strip() for name in names if name.strip()]
 
 
 def _deliver(result: ExperimentResult, folder: Path, as_json: bool) -> None:

@@ -32,6 +32,7 @@ from ragkit.protocols import Rows, Vectors
 
 _MAGIC = b"RAGKVEC1"
 _BODY = 4096
+_BLOCK = 2**20
 _HINT = "Run `ragkit repair` to rebuild it from the ledger."
 
 
@@ -94,7 +95,7 @@ def open_segment(path: Path, expected_checksum: str) -> Segment:
 
     Raises CorruptIndexError naming the file for any damage, and FileNotFoundError if it is not there.
     """
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         head = file.read(_BODY)
         count, dimension, checksum = _header(path, head)
         size = os.fstat(file.fileno()).st_size
@@ -102,8 +103,11 @@ def open_segment(path: Path, expected_checksum: str) -> Segment:
         if size != wanted:
             raise CorruptIndexError(f"{path} holds {size} bytes; its header asks for {wanted}.", hint=_HINT)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    body = memoryview(mapped)[_BODY:]
-    if checksum != expected_checksum or xxhash.xxh3_128_hexdigest(body) != expected_checksum:
+        # Read, not mapped: checking a large file must not bring all of it into this process's memory.
+        digest = xxhash.xxh3_128()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if checksum != expected_checksum or digest.hexdigest() != expected_checksum:
         raise CorruptIndexError(f"The checksum of {path} does not match its content.", hint=_HINT)
     vectors = np.frombuffer(mapped, dtype="<f4", count=count * dimension, offset=_BODY).reshape(count, dimension)
     rows = np.frombuffer(mapped, dtype="<i8", count=count, offset=_BODY + count * dimension * 4)

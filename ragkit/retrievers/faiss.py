@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -58,6 +59,11 @@ class FaissStore:
         self._graph: HnswGraph | None = None
         self._opened = False
         self._gpu = _gpu_index(snapshot) if gpu else None
+
+    @staticmethod
+    def keeps_projection(options: Mapping[str, Any]) -> bool:
+        """Return whether a store with these options needs `sync`: an exact one reads the index's own segments."""
+        return options.get("index") == "hnsw"
 
     def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> list[Found]:
         """Return for each query its best rows (see `Store.search`); with "hnsw" some of the best may be missed."""

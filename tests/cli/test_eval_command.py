@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ragkit.cli.eval_replies import EvalReply
+from ragkit.cli.eval_replies import EvalReply, TuneReply
 from ragkit.models.hashing import HashingEmbedder
 
 
@@ -68,8 +68,10 @@ def test_json_reply_follows_its_schema_and_score_says_the_same(ragkit, experimen
     again = ragkit("eval", "score", tmp_path / "out" / "results.json.gz", "--json").reply
     assert again["sets"] == reply["sets"]
     assert again["files"] == []
-    other = ragkit("eval", "score", tmp_path / "out", "--measure", "RR@3", "--json").reply
-    assert other["measures"] == ["RR@3"]
+    other = ragkit(
+        "eval", "score", tmp_path / "out", "--measures", 'RR@3, Recall(redundancy="sum", unit="chars")@1', "--json"
+    ).reply
+    assert other["measures"] == ["RR@3", 'Recall(redundancy="sum", unit="chars")@1']
 
 
 def test_score_prints_the_table(ragkit, experiment, tmp_path):
@@ -89,7 +91,7 @@ def test_a_typo_ends_with_status_2_and_the_line(ragkit, experiment):
 
 def test_an_unknown_measure_of_a_replay_ends_with_status_2(ragkit, experiment, tmp_path):
     ragkit("eval", "run", experiment, "--work", tmp_path / "work", "--out", tmp_path / "out", "--json")
-    error = ragkit("eval", "score", tmp_path / "out", "--measure", "Recal@1", "--json")
+    error = ragkit("eval", "score", tmp_path / "out", "--measures", "Recal@1", "--json")
     assert (error.status, error.error["error"]) == (2, "UnknownPartError")
 
 
@@ -111,3 +113,35 @@ def test_sets_and_sample_narrow_the_run(ragkit, experiment, tmp_path):
     error = ragkit("eval", "run", experiment, "--sets", "kiln", *common)
     assert (error.status, error.error["error"]) == (2, "UsageError")
     assert "'kilns'" in error.error["hint"]
+
+
+def test_tune_prints_a_configuration_that_works(ragkit, experiment, tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    lines = []
+    for line in (experiment.parent / "data" / "kilns" / "corpus.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        (docs / f"{record['doc_id']}.txt").write_text(record["text"])
+        fact = f"The secret of {record['doc_id']} is patience."
+        lines.append(json.dumps({"question": f"Is there a secret of {record['doc_id']}?", "evidence": [fact]}))
+    (tmp_path / "q.jsonl").write_text("\n".join(lines))
+    (tmp_path / "base.yaml").write_text("embedder: {name: hashing}\n")
+    common = ("--questions", tmp_path / "q.jsonl", "--config", tmp_path / "base.yaml", "--work", tmp_path / "work")
+    common = (*common, "--tokens", "30", "--budget-seconds", "1", "--out", tmp_path / "best.yaml")
+    reply = ragkit("eval", "tune", docs, *common, "--json").reply
+    jsonschema.validate(reply, TuneReply.model_json_schema())
+    assert (reply["searched_on"], reply["held_out"]) == (12, 0)
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text()) == reply["config"]
+    outcome = ragkit("index", docs, "--index", tmp_path / "index", "--config", tmp_path / "best.yaml")
+    assert outcome.status == 0, outcome.err
+    shown = ragkit("eval", "tune", docs, *common)
+    assert "```yaml" in shown.out
+    assert "too good to be expected" in shown.out
+
+
+def test_tune_refuses_a_question_that_is_not_in_the_documents(ragkit, tmp_path):
+    (tmp_path / "a.txt").write_text("The kiln is hot.")
+    (tmp_path / "q.jsonl").write_text('{"question": "How?", "evidence": ["The kiln is cold."]}')
+    error = ragkit("eval", "tune", tmp_path / "a.txt", "--questions", tmp_path / "q.jsonl", "--json")
+    assert (error.status, error.error["error"]) == (1, "LoadError")
+    assert "q.jsonl, line 1" in error.error["message"]

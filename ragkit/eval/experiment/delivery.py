@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import warnings
 from pathlib import Path
 
-from ragkit.errors import StorageError
+from ragkit.errors import MissingExtraError, RagkitWarning, StorageError
 from ragkit.eval.experiment.replay import NAME, save
 from ragkit.eval.experiment.table import markdown
 from ragkit.eval.results import ExperimentResult
@@ -33,11 +33,11 @@ def deliver(result: ExperimentResult, folder: Path) -> list[Path]:
 
 
 def _report(result: ExperimentResult) -> str | None:
-    """Return the HTML report, or None where it cannot be made."""
-    if importlib.util.find_spec("ragkit.eval.report") is None:
-        return None
+    """Return the HTML report; None, with a warning, where the libraries that draw it are not installed."""
     try:
         from ragkit.eval.report import render
-    except ImportError:
+
+        return render(result)
+    except (ImportError, MissingExtraError) as error:
+        warnings.warn(f"There is no HTML report: {error} Install ragkit[bench].", RagkitWarning, stacklevel=3)
         return None
-    return render(result)

@@ -6,13 +6,14 @@ import gzip
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from ragkit.eval.experiment.counting import CountingEmbedder
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System
 from ragkit.eval.experiment.workshop import Workshop
@@ -20,10 +21,9 @@ from ragkit.eval.types import EvalSet
 from ragkit.index.header import FORMAT_VERSION
 from ragkit.pipeline import Pipeline
 from ragkit.protocols import Chunker, Embedder, Tokenizer
-from ragkit.schema import Document
 
 Report = Callable[[int], None]
-"""Called with the characters of each document that was read."""
+"""Called with the number of characters that were indexed since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def built(
     complete = folder / "complete.json"
     with filelock.FileLock(folder / "lock"):
         if complete.is_file():
-            report(sum(len(document.text) for document in evalset.documents.values()))
+            report(_size(evalset))
         else:
             _build(folder, workshop, system, evalset, chunker, report=report)
         facts = json.loads(complete.read_text(encoding="utf-8"))
@@ -96,16 +96,16 @@ def _build(
     shutil.rmtree(folder / "index", ignore_errors=True)
     started = time.perf_counter()
     with Pipeline(folder / "index", system.config) as pipeline:
-        pipeline.embedder, pipeline.chunker = workshop.embedder(system.config), chunker
-        pipeline.add(_counted(evalset.documents, report))
+        counting = CountingEmbedder(workshop.embedder(system.config), report)
+        pipeline.embedder, pipeline.chunker = counting, chunker
+        pipeline.add(evalset.documents.values())
+        report(_size(evalset) - counting.reported)
     facts = {"seconds": time.perf_counter() - started, "unmapped": getattr(chunker, "unmapped", 0)}
     _write(folder / "complete.json", facts)
 
 
-def _counted(documents: Mapping[str, Document], report: Report) -> Iterator[Document]:
-    for document in documents.values():
-        yield document
-        report(len(document.text))
+def _size(evalset: EvalSet) -> int:
+    return sum(len(document.text) for document in evalset.documents.values())
 
 
 def _chunks(folder: Path, tokenizer: Tokenizer, evalset: EvalSet) -> dict[str, list[tuple[int, int, int]]]:

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.scoring import Judge, Values, asked_of, left_out, scored
 from ragkit.eval.metrics import Measure
-from ragkit.eval.results import Comparison, QueryRecord, SetResult, Span, SystemHits, SystemRun
+from ragkit.eval.results import QueryRecord, SetResult, Span, SystemHits, SystemRun
 from ragkit.eval.types import EvalSet, EvidenceSpan, Query
 from ragkit.protocols import Tokenizer
-
-Intervals = dict[str, dict[str, tuple[float, float, float]]]
-"""Measure -> system -> (mean, low, high)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,9 @@ def set_result(
         }
         values, counted = scored(evalset.queries, outcome.hits, boundaries, measures, tokens)
         scores[outcome.system] = values
+        advance(1)
         runs.append(_run(evalset, outcome, boundaries, values))
-    intervals, comparisons = judged(
-        evalset.queries, counted, scores, measures, baseline=baseline, judge=judge, advance=advance
-    )
+    intervals, comparisons = judge.judged(scores, measures, baseline, clusters_of(evalset.queries, counted))
     return SetResult(
         name=evalset.name,
         fingerprint=evalset.fingerprint,
@@ -73,28 +69,10 @@ def set_result(
     )
 
 
-def judged(
-    queries: Sequence[Query],
-    counted: Sequence[str],
-    scores: dict[str, Values],
-    measures: Sequence[Measure],
-    *,
-    baseline: str,
-    judge: Judge,
-    advance: Callable[[int], None],
-) -> tuple[Intervals, list[Comparison]]:
-    """Return the intervals by measure and system, and all comparisons with the baseline."""
+def clusters_of(queries: Sequence[Query], counted: Sequence[str]) -> list[str]:
+    """Return the document of each counted query."""
     by_id = {query.query_id: query for query in queries}
-    documents = [asked_of(by_id[query_id]) for query_id in counted]
-    intervals: Intervals = {}
-    comparisons: list[Comparison] = []
-    for measure in measures:
-        intervals[str(measure)] = {
-            system: judge.interval(values[str(measure)], system) for system, values in scores.items()
-        }
-        comparisons += judge.compared(measure, scores, baseline, documents)
-        advance(len(scores))
-    return intervals, comparisons
+    return [asked_of(by_id[query_id]) for query_id in counted]
 
 
 def token_spans(

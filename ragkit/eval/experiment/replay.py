@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from ragkit.errors import LoadError, StorageError
 from ragkit.eval.experiment.chunking import evaluation_tokenizer
 from ragkit.eval.experiment.depth import Depth
-from ragkit.eval.experiment.outcome import Intervals, judged, query_of, token_spans
+from ragkit.eval.experiment.outcome import clusters_of, query_of, token_spans
 from ragkit.eval.experiment.scoring import Judge, left_out, scored
 from ragkit.eval.metrics import Measure
 from ragkit.eval.metrics.evaluate import checked
-from ragkit.eval.results import Comparison, ExperimentResult, SetResult
+from ragkit.eval.results import ExperimentResult, SetResult
 from ragkit.eval.statistics.bootstrap import RESAMPLES
 
 NAME = "results.json.gz"
@@ -77,21 +77,14 @@ def _rescored_set(part: SetResult, measures: Sequence[Measure], judge: Judge, re
     for run in part.runs:
         hits = [run.hits[query.query_id] for query in queries]
         scores[run.system], counted = scored(queries, hits, run.boundaries, measures, tokens)
-    found: tuple[Intervals, list[Comparison]] = judged(
-        queries,
-        counted,
-        scores,
-        measures,
-        baseline=part.baseline or result.baseline,
-        judge=judge,
-        advance=lambda _: None,
-    )
+    baseline = part.baseline or result.baseline
+    intervals, comparisons = judge.judged(scores, measures, baseline, clusters_of(queries, counted))
     return part.model_copy(
         update={
             "counted": counted,
             "left_out": left_out(queries, counted),
             "runs": [run.model_copy(update={"scores": scores[run.system]}) for run in part.runs],
-            "intervals": found[0],
-            "comparisons": found[1],
+            "intervals": intervals,
+            "comparisons": comparisons,
         }
     )

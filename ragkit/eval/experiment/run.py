@@ -154,7 +154,7 @@ def _results(
     )
     indexing = workshop.stage("indexing", characters)
     searching = workshop.stage("searching", sum(len(plan.systems) * len(plan.loaded.evalset.queries) for plan in plans))
-    scoring = workshop.stage("scoring", sum(len(plan.systems) for plan in plans) * len(measures))
+    scoring = workshop.stage("scoring", sum(len(plan.systems) for plan in plans))
     results = []
     for plan in plans:
         outcomes = _outcomes(workshop, plan, experiment.k, Depth.of(measures), indexing=indexing, searching=searching)

@@ -3,82 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ragkit.errors import UsageError
+from ragkit.eval.experiment.code import code_hash
+from ragkit.eval.experiment.resampling import intervals
 from ragkit.eval.experiment.store import Store, key
 from ragkit.eval.metrics import Measure, evaluate
 from ragkit.eval.metrics.layout import SpansByDocument
 from ragkit.eval.results import Comparison, SystemHits
-from ragkit.eval.statistics import compare, holm, mean_interval
-from ragkit.eval.statistics.bootstrap import Interval
+from ragkit.eval.statistics import Interval, holm, permutation_p_value, smallest_detectable_difference
+from ragkit.eval.statistics.compare import FEWEST_CLUSTERS
 from ragkit.eval.statistics.compare import Comparison as Compared
+from ragkit.eval.statistics.values import Floats
 from ragkit.eval.types import Query, Retrieved
 
 Values = dict[str, list[float]]
 """Measure as written -> value per counted query."""
 
 
+Intervals = dict[str, dict[str, tuple[float, float, float]]]
+"""Measure -> system -> (mean, low, high)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """How values become intervals and comparisons; what was computed before comes from `store`, if there is one."""
+    """How values become intervals and comparisons; p-values known from before come from `store`, if there is one."""
 
     seed: int
     resamples: int
     store: Store | None = None
 
-    def interval(self, values: Sequence[float], name: str) -> tuple[float, float, float]:
-        """Return mean, low and high of the 95 % interval over queries."""
-        known = key("interval", values=list(values), seed=self.seed, resamples=self.resamples)
-        found = self._stored(known)
-        if found is None:
-            interval = mean_interval(values, seed=self.seed, resamples=self.resamples, name=name)
-            found = [interval.estimate, interval.low, interval.high]
-            self._keep(known, found)
-        return (found[0], found[1], found[2])
+    def judged(
+        self, scores: Mapping[str, Values], measures: Sequence[Measure], baseline: str, documents: Sequence[str]
+    ) -> tuple[Intervals, list[Comparison]]:
+        """Return all intervals over queries, and every system against `baseline` on every measure.
 
-    def compared(
-        self, measure: Measure, scores: Mapping[str, Values], baseline: str, documents: Sequence[str]
-    ) -> list[Comparison]:
-        """Return every system against `baseline`; p-values are corrected over the systems of this measure."""
-        written = str(measure)
+        `documents` names the document of each query: where they are 20 or more, a second interval resamples them.
+        p-values are corrected over the systems of one measure.
+        """
+        names = [str(measure) for measure in measures]
         others = [system for system in scores if system != baseline]
-        base = scores[baseline][written]
-        lower = measure.declaration.lower_is_better
-        found = [
-            self._compared(scores[system][written], base, documents, (system, baseline), lower) for system in others
-        ]
-        corrected = holm([comparison.p_value for comparison in found])
-        return [
-            _record(written, system, baseline, replace(comparison, adjusted_p_value=p_value))
-            for system, comparison, p_value in zip(others, found, corrected, strict=True)
-        ]
+        values = _columns([scores[system][name] for name in names for system in scores])
+        means = intervals(values, resamples=self.resamples, seed=self.seed)
+        by_name = iter(means)
+        found: Intervals = {name: {system: _plain(next(by_name)) for system in scores} for name in names}
+        comparisons: list[Comparison] = []
+        if others:
+            pairs = [(measure, system) for measure in measures for system in others]
+            compared = iter(self._compared(pairs, scores, baseline, documents))
+            for name in names:
+                of_measure = [next(compared) for _ in others]
+                corrected = holm([item.p_value for item in of_measure])
+                comparisons += [
+                    _record(name, system, baseline, replace(item, adjusted_p_value=p_value))
+                    for system, item, p_value in zip(others, of_measure, corrected, strict=True)
+                ]
+        return found, comparisons
 
     def _compared(
-        self, a: list[float], b: list[float], documents: Sequence[str], names: tuple[str, str], lower: bool
-    ) -> Compared:
-        known = key(
-            "comparison", a=a, b=b, documents=list(documents), seed=self.seed, resamples=self.resamples, lower=lower
-        )
-        found = self._stored(known)
-        if found is not None:
-            found["interval"] = Interval(**found["interval"])
-            found["clustered"] = None if found["clustered"] is None else Interval(**found["clustered"])
-            return Compared(**found)
-        made = compare(a, b, documents, names=names, lower_is_better=lower, seed=self.seed, resamples=self.resamples)
-        if np.isfinite(made.detectable):
-            self._keep(known, asdict(made))
-        return made
+        self,
+        pairs: Sequence[tuple[Measure, str]],
+        scores: Mapping[str, Values],
+        baseline: str,
+        documents: Sequence[str],
+    ) -> list[Compared]:
+        """Return what `ragkit.eval.statistics.compare` would return for each (measure, system), in one go."""
+        first = _columns([scores[system][str(measure)] for measure, system in pairs])
+        second = _columns([scores[baseline][str(measure)] for measure, _ in pairs])
+        differences = first - second
+        queries = len(differences)
+        clusters = documents if len(set(documents)) >= FEWEST_CLUSTERS else None
+        over_queries = intervals(differences, resamples=self.resamples, seed=self.seed)
+        over_documents: Sequence[Interval | None] = [None] * len(pairs)
+        if clusters is not None:
+            over_documents = intervals(differences, clusters, resamples=self.resamples, seed=self.seed)
+        p_values = self._p_values(differences, clusters)
+        return [
+            Compared(
+                mean_a=float(first[:, place].mean()),
+                mean_b=float(second[:, place].mean()),
+                difference=over_queries[place].estimate,
+                interval=over_queries[place],
+                clustered=over_documents[place],
+                p_value=p_values[place],
+                adjusted_p_value=p_values[place],
+                detectable=(
+                    smallest_detectable_difference(differences[:, place], clusters) if queries > 1 else float("inf")
+                ),
+                queries=queries,
+                lower_is_better=measure.declaration.lower_is_better,
+            )
+            for place, (measure, _) in enumerate(pairs)
+        ]
 
-    def _stored(self, known: str) -> Any:
-        return None if self.store is None else self.store.get([known]).get(known)
-
-    def _keep(self, known: str, value: object) -> None:
-        if self.store is not None:
-            self.store.put(known, value)
+    def _p_values(self, differences: Floats, clusters: Sequence[str] | None) -> list[float]:
+        """Return the p-value of each column, from the store where it is known."""
+        common = {"clusters": None if clusters is None else list(clusters), "n": self.resamples, "seed": self.seed}
+        group = key("clusters", **common, code=code_hash("eval/statistics"))
+        columns = np.ascontiguousarray(differences.T)
+        keys = [key("p-value", values=column.tobytes(), group=group) for column in columns]
+        found = {} if self.store is None else self.store.get(keys)
+        for name, column in zip(keys, columns, strict=True):
+            if name not in found:
+                found[name] = permutation_p_value(column, clusters, permutations=self.resamples, seed=self.seed)
+                if self.store is not None:
+                    self.store.put(name, found[name])
+        return [float(found[name]) for name in keys]
 
 
 def scored(
@@ -125,6 +158,15 @@ def _retrieved(hits: SystemHits) -> Retrieved:
         np.array(hits.scores, np.float64),
         hits.ranked,
     )
+
+
+def _columns(columns: Sequence[Sequence[float]]) -> Floats:
+    """Return the values as a matrix, one column each."""
+    return np.array(columns, np.float64).T
+
+
+def _plain(interval: Interval) -> tuple[float, float, float]:
+    return (interval.estimate, interval.low, interval.high)
 
 
 def _record(measure: str, system: str, baseline: str, made: Compared) -> Comparison:

@@ -215,11 +215,8 @@ def _judged(
     measure, judge = search.measure, Judge(seed, RESAMPLES)
     values = {name: {str(measure): search.values(system, queries)} for name, system in finals.items()}
     documents = [query.evidence[0].doc_id for query in queries]
-    compared = [
-        item
-        for item in (judge.compared(measure, values, default, documents) if len(values) > 1 else [])
-        if item.system == best
-    ]
+    intervals, comparisons = judge.judged(values, [measure], default, documents)
+    compared = [item for item in comparisons if item.system == best]
     hits = search.hits(finals[best], queries)
     size = measure.cutoff.size if measure.cutoff is not None and measure.cutoff.size else 0
     k = max(1, round(float(np.mean([_within(item, size) for item in hits]))))
@@ -228,7 +225,7 @@ def _judged(
         system=best,
         content=configuration(finals[best], k),
         measure=str(measure),
-        quality=judge.interval(values[best][str(measure)], best),
+        quality=intervals[str(measure)][best],
         default=compared[0] if compared else None,
         k=k,
         mean_tokens=float(np.mean([sum(item.tokens[:k]) for item in hits])),

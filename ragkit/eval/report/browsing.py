@@ -99,24 +99,24 @@ def _shown(record: QueryRecord, run: SystemRun, hits: int) -> list[tuple[str, Sp
 def _system(one: SetResult, run: SystemRun, measures: list[str], hits: int, kept: dict[str, Pieces]) -> dict[str, Any]:
     places = {name: place for place, name in enumerate(kept)}
     found = [(record, run.hits.get(record.query_id, NOTHING)) for record in one.queries]
-    shown = [(all_, in_scope(record, all_)) for record, all_ in found]
+    shown = [(got, in_scope(record, got)) for record, got in found]
     table: dict[tuple[int, int, int, int], int] = {}
     lists = [
         [
-            table.setdefault((places[all_.documents[at]], *all_.spans[at], all_.tokens[at]), len(table))
+            table.setdefault((places[got.documents[at]], *got.spans[at], got.tokens[at]), len(table))
             for at in seen[:hits]
         ]
-        for all_, seen in shown
+        for got, seen in shown
     ]
     return {
         "name": run.system,
-        "ranked": all(all_.ranked for _, all_ in found),
+        "ranked": all(got.ranked for _, got in found),
         "scores": [_rounded(run.scores.get(measure)) for measure in measures],
         "spans": [number for span in table for number in span],
         "hits": lists,
-        "hitScores": [[float(f"{all_.scores[at]:.4g}") for at in seen[:hits]] for all_, seen in shown],
+        "hitScores": [[float(f"{got.scores[at]:.4g}") for at in seen[:hits]] for got, seen in shown],
         "found": [len(seen) for _, seen in shown],
-        "answers": [all_.answer for _, all_ in found] if any(all_.answer for _, all_ in found) else None,
+        "answers": [got.answer for _, got in found] if any(got.answer for _, got in found) else None,
         "boundaries": {
             places[name]: [end for span in within(spans, kept[name]) for end in span]
             for name, spans in run.boundaries.items()

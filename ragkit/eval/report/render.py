@@ -21,7 +21,7 @@ from ragkit.eval.results import ExperimentResult
 if TYPE_CHECKING:
     from ragkit.eval.report.plots import Plot
 
-SCRIPTS = ("spans.js", "evidence.js", "browser.js")
+SCRIPTS = ("spans.js", "evidence.js", "browser.js", "sorting.js")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,13 @@ from ragkit.eval.experiment.code import code_hash
 from ragkit.eval.experiment.lines import read_yaml
 from ragkit.eval.experiment.matched import nearest
 from ragkit.eval.experiment.questions import QuestionMemory
+from ragkit.eval.experiment.resampling import intervals
 from ragkit.eval.experiment.retrieval import within
+from ragkit.eval.experiment.scoring import Judge
 from ragkit.eval.experiment.store import Store, key
 from ragkit.eval.experiment.systems import System
+from ragkit.eval.metrics import parse
+from ragkit.eval.statistics import compare_all, mean_interval
 from ragkit.index.where import matches
 from ragkit.models.hashing import HashingEmbedder
 from ragkit.models.words import WordTokenizer
@@ -135,3 +139,50 @@ def test_a_change_of_code_changes_its_hash():
 def test_blank_documents_have_no_chunk():
     (chunked,) = WholeDocuments().chunk([Document(" \n", source="s")])
     assert list(chunked.chunks) == []
+
+
+@pytest.mark.parametrize("clusters", [None, [str(place % 25) for place in range(60)], ["a"] * 30 + ["b"] * 30])
+def test_intervals_in_one_go_are_those_one_by_one(clusters):
+    columns = np.random.default_rng(3).random((60, 5)) - 0.4
+    columns[:, 3] = 0.0
+    found = intervals(columns, clusters, resamples=300, seed=7)
+    for column, interval in zip(columns.T, found, strict=True):
+        expected = mean_interval(column, clusters, resamples=300, seed=7)
+        assert (interval.estimate, interval.low, interval.high) == pytest.approx(
+            (expected.estimate, expected.low, expected.high), abs=1e-12
+        )
+        assert (interval.units, interval.over) == (expected.units, expected.over)
+
+
+@pytest.mark.parametrize("documents", [25, 3])
+def test_comparisons_in_one_go_are_those_one_by_one(documents: int):
+    chance = np.random.default_rng(4)
+    scores = {system: {"Recall@3": chance.random(60).tolist(), "RR@5": chance.random(60).tolist()} for system in "abc"}
+    scores["c"]["RR@5"] = (np.array(scores["b"]["RR@5"]) + 0.3).tolist()
+    clusters = [str(place % documents) for place in range(60)]
+    measures = [parse("Recall@3"), parse("RR@5")]
+    means, found = Judge(seed=5, resamples=300).judged(scores, measures, "b", clusters)
+    for measure in ("Recall@3", "RR@5"):
+        given_scores = {system: values[measure] for system, values in scores.items()}
+        expected = compare_all(given_scores, clusters, baseline="b", resamples=300, seed=5)
+        ours = [item for item in found if item.measure == measure]
+        for one, other in zip(ours, expected, strict=True):
+            made = other.comparison
+            assert (one.system, one.winner) == (other.a, other.winner)
+            assert (one.difference, one.low, one.high, one.p_value, one.p_holm, one.detectable) == pytest.approx(
+                (
+                    made.difference,
+                    made.interval.low,
+                    made.interval.high,
+                    made.p_value,
+                    made.adjusted_p_value,
+                    made.detectable,
+                )
+            )
+            assert (one.clustered is None) == (made.clustered is None)
+        for system, values in given_scores.items():
+            expected_mean = mean_interval(values, resamples=300, seed=5)
+            assert means[measure][system] == pytest.approx(
+                (expected_mean.estimate, expected_mean.low, expected_mean.high)
+            )
+    assert next(item.winner for item in found if (item.measure, item.system) == ("RR@5", "c")) == "c"

@@ -177,6 +177,16 @@ def test_ten_thousand_queries_stay_usable(opened: Open):
     WebDriverWait(browser, 10, 0.05).until(lambda _: browser.execute_script(rows) > before)
 
 
+def test_a_table_is_sorted_by_its_columns_and_back(opened: Open):
+    browser = opened(render(small()))
+    button = browser.find_element(By.CSS_SELECTOR, ".means .sort")
+    seen = []
+    for _ in range(3):
+        button.click()
+        seen.append([text.split()[0] for text in _texts(browser, ".means tbody tr")])
+    assert seen == [["new", "old"], ["old", "new"], ["old", "new"]]
+
+
 def test_nothing_is_fetched_and_both_themes_differ(opened: Open):
     browser = opened(render(small()))
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0

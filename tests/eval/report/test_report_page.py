@@ -13,8 +13,7 @@ pytest.importorskip("matplotlib")
 from ragkit.errors import ContractError, MissingExtraError, UsageError
 from ragkit.eval.report import render
 from ragkit.eval.report.browsing import hits_shown
-from ragkit.eval.results import QueryRecord
-from tests.eval.report.small import EVIDENCE, TEXT, comparison, hits, one_set, run, small
+from tests.eval.report.small import EVIDENCE, TEXT, comparison, hits, one_set, query, run, small
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--&amp;\"'{{ 7 * 7 }}"
 
@@ -82,6 +81,24 @@ def test_what_was_left_out_is_said():
     assert "1 queries count. 1 left out: no evidence." in _words(_page().get_element_by_id("set-0"))
 
 
+def test_notes_of_a_set_are_shown():
+    page = _page(sets=[one_set(notes=["3 pieces could not be mapped"])])
+    assert "Notes (1) 3 pieces could not be mapped" in _words(page.get_element_by_id("set-0"))
+
+
+def test_a_set_has_a_baseline_of_its_own():
+    page = _page(baseline="", sets=[one_set(baseline="old")])
+    assert "Paired differences to old" in _words(page.get_element_by_id("set-0"))
+    assert _words(page.find_class("means")[0].findall(".//tr")[1]).startswith("old baseline")
+    assert json.loads(page.get_element_by_id("data").text)["baseline"] == "old"
+
+
+def test_spans_of_grade_zero_are_no_evidence():
+    graded = query("q", "?", [], [("d", 0, 5), ("d", 6, 9)]).model_copy(update={"grades": [0.0, 2.0]})
+    data = json.loads(_page(sets=[one_set(queries=[graded])]).get_element_by_id("data-0").text)
+    assert data["queries"][0]["evidence"] == [[0, 6, 9]]
+
+
 def test_nothing_is_loaded_and_only_own_code_may_run():
     text = render(small())
     page = html.document_fromstring(text)
@@ -97,7 +114,6 @@ def test_nothing_is_loaded_and_only_own_code_may_run():
 
 
 def _hostile() -> str:
-    query = QueryRecord(query_id=HOSTILE, question=HOSTILE, answers=[HOSTILE], evidence=[(HOSTILE, 0, 5)], scope=None)
     runs = [
         run(name, {HOSTILE: hits((0, 9), document=HOSTILE)}, {"Recall@1": [1.0]}, cost={HOSTILE: 1.0})
         for name in (HOSTILE, "old")
@@ -106,7 +122,7 @@ def _hostile() -> str:
         name=HOSTILE,
         fingerprint=HOSTILE,
         documents={HOSTILE: HOSTILE},
-        queries=[query],
+        queries=[query(HOSTILE, HOSTILE, [HOSTILE], [(HOSTILE, 0, 5)])],
         counted=[HOSTILE],
         left_out={HOSTILE: 1},
         runs=runs,
@@ -144,10 +160,10 @@ def test_data_refer_by_place():
 
 
 def test_hits_outside_the_scope_are_left_out_as_in_scoring():
-    query = QueryRecord(query_id="q", question="?", answers=[], evidence=[("d", 0, 5)], scope="d")
+    scoped = query("q", "?", [], [("d", 0, 5)]).model_copy(update={"scope": "d"})
     found = hits((0, 5), document="other").model_copy(update={"documents": ["other", "d"], "spans": [(0, 5), (0, 9)],
                                                               "tokens": [1, 2], "scores": [2.0, 1.0]})  # fmt: skip
-    one = one_set(queries=[query], runs=[run("old", {"q": found}, {"Recall@1": [1.0]})], comparisons=[])
+    one = one_set(queries=[scoped], runs=[run("old", {"q": found}, {"Recall@1": [1.0]})], comparisons=[])
     data = json.loads(_page(sets=[one]).get_element_by_id("data-0").text)
     assert data["systems"][0]["hits"] == [[0]]
     assert data["systems"][0]["spans"] == [0, 0, 9, 2]
@@ -212,6 +228,7 @@ def test_no_hits_at_all_is_refused():
     [
         ({"runs": [run("new", {}, {"Recall@1": [1.0, 0.5]})]}, "'new' on 'set': 2 values of Recall@1 for 1 counted"),
         ({"counted": ["ghost"]}, "counts the query 'ghost'"),
+        ({"queries": [query("q", "?", [], []).model_copy(update={"grades": [1.0]})]}, "1 grades for 0 evidence spans"),
         (
             {"runs": [run("new", {"q": hits((0, 5)).model_copy(update={"tokens": []})}, {})]},
             "query 'q': 1 documents, 1 spans, 0 token counts",

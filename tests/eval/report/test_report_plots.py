@@ -16,7 +16,7 @@ import itertools
 
 from ragkit.eval.report.drawing import drawing
 from ragkit.eval.report.palette import MARKERS, SERIES, VARIABLES, look
-from ragkit.eval.report.plots import plots
+from ragkit.eval.report.plots import named, plots
 from ragkit.eval.report.points import Series, draw_points, spread
 from ragkit.eval.report.sorted_differences import sampled, shares
 from tests.eval.report.small import comparison, hits, one_set, run, small
@@ -123,6 +123,25 @@ def test_where_lower_is_better_the_lower_one_is_above_the_line():
     result = small(measures=["Tokens@1"], sets=[one_set(runs=runs, comparisons=[comparison(measure="Tokens@1")])])
     (plot,) = [plot for plot in plots(result, result.sets[0], "Tokens@1") if "Differences" in plot.title]
     assert "+5.000: better 100%" in plot.svg
+
+
+def test_of_many_systems_the_baseline_and_the_best_are_named():
+    systems = ["old", *(f"new {place}" for place in range(19))]
+    means = {"old": 0.0, **{f"new {place}": place / 20 for place in range(19)}}
+    runs = [run(system, {}, {"Recall@1": [means[system]]}) for system in systems]
+    intervals = {"Recall@1": {system: (mean, mean, mean) for system, mean in means.items()}}
+    one = one_set(runs=runs, intervals=intervals, comparisons=[])
+    assert named(small(), one, "Recall@1") == ["old", *(f"new {place}" for place in range(8, 19))]
+    drawn = [plot.svg for plot in plots(small(sets=[one]), one, "Recall@1")]
+    assert all("new 18" in svg and "new 7" not in svg for svg in drawn)
+
+
+def test_where_lower_is_better_the_lowest_are_named():
+    systems = [f"s{place:02}" for place in range(20)]
+    runs = [run(system, {}, {"Tokens@1": [1.0]}) for system in systems]
+    intervals = {"Tokens@1": {system: (float(place), 0.0, 20.0) for place, system in enumerate(systems)}}
+    one = one_set(runs=runs, intervals=intervals, baseline="s19")
+    assert named(small(), one, "Tokens@1") == [*systems[:11], "s19"]
 
 
 def test_a_long_curve_is_thinned_from_end_to_end():
