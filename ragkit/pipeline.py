@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from ragkit.answering.answer import answer
+from ragkit.answering.closest import closest_sentences
 from ragkit.answering.prompt import source_limit
 from ragkit.budget import Budget
 from ragkit.compatibility import check_built_alike, check_embedder
@@ -168,9 +170,12 @@ class Pipeline:
         limit = source_limit(self.language_model, question, max_tokens)
         selection = self.select(question, hits, selector=selector, limit=limit)
         seconds = {"retrieve": retrieved - started, "select": time.perf_counter() - retrieved}
-        return answer(
+        found = answer(
             question, selection, self.language_model, max_tokens=max_tokens, meter=meter, hits=hits, seconds=seconds
         )
+        if found.citations or not selection.hits:
+            return found
+        return replace(found, closest=closest_sentences(question, selection.hits, self.embedder.embed_queries))
 
     def verify(self) -> VerifyReport:
         """Return the proof that the index is whole, or every problem found."""

@@ -157,7 +157,8 @@ class Citation:
 class Answer:
     """An answer with the spans that support it.
 
-    `text` carries the markers `[1]`, `[2]`, ...; `unsupported` lists the sentences for which no span was found.
+    `text` carries the markers `[1]`, `[2]`, ...; `unsupported` lists the sentences for which no span was found. Where no
+    sentence is supported, `closest` holds the sentences of the sources that come closest to the question.
     """
 
     question: str
@@ -165,4 +166,5 @@ class Answer:
     model: str
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[str, ...] = ()
+    closest: tuple[Citation, ...] = ()
     trace: Mapping[str, Any] = field(default_factory=dict)

@@ -65,7 +65,7 @@ def answer(
     }
     if meter is not None:
         trace["spent"] = meter.report()
-    return Answer(question, cited.text, model.name, cited.citations, cited.unsupported, trace)
+    return Answer(question, cited.text, model.name, cited.citations, cited.unsupported, trace=trace)
 
 
 def _fitting(

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ragkit.answering.align import Aligner, Support
+from ragkit.answering.align import Aligner
+from ragkit.answering.closest import cited
 from ragkit.answering.text import sentences, words
 from ragkit.schema import Citation, Hit
 
@@ -43,7 +44,7 @@ def cite(reply: str, question: str, hits: Sequence[Hit]) -> Cited:
         out += [text[done:start], sentence]
         support = aligner.support(sentence)
         if support is not None:
-            citation = _citation(support, len(citations) + 1)
+            citation = cited(support.hit, support.start, support.end, len(citations) + 1)
             citation = citations.setdefault((citation.doc_id, citation.start, citation.end), citation)
             out.append(f" [{citation.marker}]")
         elif words(sentence):
@@ -75,18 +76,3 @@ def _without_markers(reply: str, sources: int) -> tuple[str, list[tuple[int, set
         done = match.end()
     kept.append(reply[done:])
     return "".join(kept), marks
-
-
-def _citation(support: Support, marker: int) -> Citation:
-    """Return the citation of a span: offsets into the document, the line of its first character."""
-    hit, chunk = support.hit, support.hit.chunk
-    return Citation(
-        marker=marker,
-        doc_id=chunk.doc_id,
-        source=hit.source,
-        start=chunk.start + support.start,
-        end=chunk.start + support.end,
-        text=chunk.text[support.start : support.end],
-        page=hit.page,
-        line=None if hit.line is None else hit.line + chunk.text.count("\n", 0, support.start),
-    )

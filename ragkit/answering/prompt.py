@@ -1,8 +1,8 @@
 """The prompt: numbered sources first and the question last, so that prefix and chunk caches can reuse the sources.
 
 The best source comes last, next to the question. On 200 questions of squad_a with five retrieved chunks the default
-model's first line held the gold answer for 31.5 % that way and for 18.0 % with the best source first. The wording is one
-of the best of nine tried there (benchmarks/RESULTS.md, "Prompt").
+model's first line held the gold answer for 31.5 % that way and for 18.0 % with the best source first. The wording is
+one of the best of nine tried there (benchmarks/RESULTS.md, "Prompt").
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from ragkit.cli.settings import Settings
 from ragkit.cli.text import place, visible
 
 if TYPE_CHECKING:
-    from ragkit.schema import Answer
+    from ragkit.schema import Answer, Citation
 
 Llm = Annotated[
     str | None,
@@ -65,12 +66,11 @@ def ask(
 def _show(answer: Answer) -> None:
 
     show(_answer(answer), Text())
-    for citation in answer.citations:
-        where = place(citation.source, citation.page, citation.line)
-        show(Text.assemble((f"[{citation.marker}] ", "bold green"), (where, "bold cyan")))
-        show_indented(visible(citation.text).rstrip(), by=4)
+    _show_citations(answer.citations)
     if not answer.citations:
-        show(Text("No span of the sources supports this answer.", style="bold yellow"))
+        also = " Closest to the question in the sources:" if answer.closest else ""
+        show(Text(f"No span of the sources supports this answer.{also}", style="bold yellow"))
+        _show_citations(answer.closest)
     elif answer.unsupported:
         show(Text("No span was found for:", style="bold yellow"))
         for sentence in answer.unsupported:
@@ -83,6 +83,13 @@ def _show(answer: Answer) -> None:
             style="dim",
         ),
     )
+
+
+def _show_citations(citations: Sequence[Citation]) -> None:
+    for citation in citations:
+        where = place(citation.source, citation.page, citation.line)
+        show(Text.assemble((f"[{citation.marker}] ", "bold green"), (where, "bold cyan")))
+        show_indented(visible(citation.text).rstrip(), by=4)
 
 
 def _answer(answer: Answer) -> Text:

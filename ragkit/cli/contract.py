@@ -144,7 +144,8 @@ class AskReply(Reply):
     citations: list[CitationReply]
     trace: dict[str, Any] = Field(
         description="How the answer came about: hits, scores, what was cut and why, tokens, times, and under "
-        "`unsupported` the sentences for which no span was found"
+        "`unsupported` the sentences for which no span was found; where none is supported, under `closest` the "
+        "sentences of the sources that come closest to the question"
     )
 
     @classmethod
@@ -155,7 +156,13 @@ class AskReply(Reply):
             answer=answer.text,
             model=answer.model,
             citations=[CitationReply.of(citation) for citation in answer.citations],
-            trace=finite({"unsupported": list(answer.unsupported), **answer.trace}),
+            trace=finite(
+                {
+                    "unsupported": list(answer.unsupported),
+                    "closest": [CitationReply.of(citation).model_dump() for citation in answer.closest],
+                    **answer.trace,
+                }
+            ),
         )
 
 

@@ -22,8 +22,6 @@ app = typer.Typer(
     help="Compare chunkers, retrievers and selectors on data sets, with intervals and tests.", no_args_is_help=True
 )
 
-app.command("tune")(eval_tune.tune)
-
 File = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="What to compare, on what.", show_default=False)]
 Results = Annotated[
     Path, typer.Argument(metavar="results.json.gz", help="What `ragkit eval run` wrote.", show_default=False)
@@ -99,6 +97,9 @@ def score(results: Results, *, measures: Measures = None, out: Out = None, as_js
 
         write_raw(markdown(result))
     return 0
+
+
+app.command("tune")(eval_tune.tune)
 
 
 def _separated(listed: str) -> list[str]:

@@ -21,8 +21,19 @@ from ragkit.protocols import Segment
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
-_LOOP_CHARACTERS = 20
-"""Length of a line whose return ends a reply; shorter ones (a brace, "yes") may return for a reason."""
+_LOOP_TOKENS = 16
+"""Tokens that must return to end a reply; shorter runs (a closing brace, a list mark) may return for a reason."""
+
+
+def loops(reply: Sequence[int]) -> bool:
+    """Return whether the last `_LOOP_TOKENS` tokens of `reply` stood in it before.
+
+    >>> loops([*range(40)]), loops([*range(20), 7, *range(16)])
+    (False, True)
+    """
+    last = list(reply[-_LOOP_TOKENS:])
+    earlier = range(len(reply) - _LOOP_TOKENS)
+    return any(reply[at] == last[0] and list(reply[at : at + _LOOP_TOKENS]) == last for at in earlier)
 
 
 class LocalLanguageModel:
@@ -111,13 +122,11 @@ class LocalLanguageModel:
         return reply
 
     def _repeats_from(self, start: int) -> Callable[..., Any]:
-        """Return a criterion that stops a reply which says a whole line again: greedy small models never leave a loop."""
+        """Return a criterion that ends a reply which repeats itself: greedy small models never leave a loop."""
         import torch
 
         def stop(ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG001 - the signature is the library's
-            lines = [line.strip() for line in self._tokenizer.decode(ids[0, start:]).split("\n") if line.strip()]
-            loops = len(lines) > 1 and len(lines[-1]) >= _LOOP_CHARACTERS and lines[-1] in lines[:-1]
-            return torch.tensor([loops], device=ids.device)
+            return torch.tensor([loops(ids[0, start:].tolist())], device=ids.device)
 
         return stop
 

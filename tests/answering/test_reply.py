@@ -19,6 +19,11 @@ QUESTION = "Who wrote the first program?"
         (f"{QUESTION}\n\nAda Lovelace.", "Ada Lovelace."),
         ("It was Ada Lovelace herself.\n\nIt was Ada Lovelace herself.\n\nIt was", "It was Ada Lovelace herself."),
         ("if (x) {\n}\nelse {\n}", "if (x) {\n}\nelse {\n}"),
+        (
+            "It holds:\n[4] ## An index on disk\n[5] ## An index on disk\n[6] ## An",
+            "It holds:\n[4] ## An index on disk",
+        ),
+        ("The disk is full now. Then so it was. The disk is full now. Then", "The disk is full now. Then so it was."),
         ("Yes.\nNo.\nYes.", "Yes.\nNo.\nYes."),
         (QUESTION, ""),
         ("", ""),

@@ -14,7 +14,7 @@ from ragkit.eval.results import ExperimentResult
 def deliver(result: ExperimentResult, folder: Path) -> list[Path]:
     """Write results.json.gz, results.md and report.html to `folder` and return their paths.
 
-    The report needs the extra `bench`, whose plots it shows; it is left out where that is not installed.
+    The report needs the extra `eval`; it is left out, with a warning, where that is not installed.
     Raises StorageError where the folder cannot be written.
     """
     files = [folder / NAME]
@@ -39,5 +39,5 @@ def _report(result: ExperimentResult) -> str | None:
 
         return render(result)
     except (ImportError, MissingExtraError) as error:
-        warnings.warn(f"There is no HTML report: {error} Install ragkit[bench].", RagkitWarning, stacklevel=3)
+        warnings.warn(f"There is no HTML report: {error}", RagkitWarning, stacklevel=3)
         return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count as count_from
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,17 +178,25 @@ def _cleaned(reply: str) -> str:
 
 def _facts(documents: Mapping[str, Document], seed: int) -> Iterator[_Fact]:
     """Yield sentences in an order drawn by the seed, one after the other from different documents."""
-    drawn: dict[str, list[_Fact]] = {}
-    for doc_id, document in documents.items():
-        spans = split_sentences(document.text)
-        for place, (start, end) in enumerate(spans):
-            if _FEWEST_CHARACTERS <= end - start <= _MOST_CHARACTERS:
-                drawn.setdefault(doc_id, []).append(_fact(doc_id, document.text, spans, place))
-    for doc_id, facts in drawn.items():
-        facts.sort(key=lambda fact: content_hash("fact", seed=seed, doc_id=doc_id, start=fact.start))
-    order = sorted(drawn, key=lambda doc_id: content_hash("document", seed=seed, doc_id=doc_id))
-    for turn in range(max(map(len, drawn.values()), default=0)):
-        yield from (drawn[doc_id][turn] for doc_id in order if turn < len(drawn[doc_id]))
+    waiting = sorted(documents, key=lambda doc_id: content_hash("document", seed=seed, doc_id=doc_id))
+    drawn: dict[str, tuple[list[tuple[int, int]], list[int]]] = {}
+    for turn in count_from(0):
+        waiting = [doc_id for doc_id in waiting if turn == 0 or turn < len(drawn[doc_id][1])]
+        if not waiting:
+            return
+        for doc_id in waiting:
+            if doc_id not in drawn:
+                drawn[doc_id] = _drawn(doc_id, documents[doc_id].text, seed)
+            spans, places = drawn[doc_id]
+            if turn < len(places):
+                yield _fact(doc_id, documents[doc_id].text, spans, places[turn])
+
+
+def _drawn(doc_id: str, text: str, seed: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return the sentences of a document, and which of them are neither short nor long, in the order of their lots."""
+    spans = split_sentences(text)
+    places = [place for place, (a, b) in enumerate(spans) if _FEWEST_CHARACTERS <= b - a <= _MOST_CHARACTERS]
+    return spans, sorted(places, key=lambda place: content_hash("fact", seed=seed, doc_id=doc_id, place=place))
 
 
 def _fact(doc_id: str, text: str, spans: Sequence[tuple[int, int]], place: int) -> _Fact:

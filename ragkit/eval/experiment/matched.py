@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from ragkit.config import PartConfig
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.experiment.chunking import chunker_of
 from ragkit.eval.experiment.indexes import corpus_fingerprint
 from ragkit.eval.experiment.store import key
-from ragkit.eval.experiment.systems import System
+from ragkit.eval.experiment.systems import System, label
 from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.types import EvalSet
 
@@ -25,6 +26,25 @@ class Reached:
 
     size: int
     mean_tokens: float
+
+
+def at_one_length(systems: Sequence[System], wanted: int) -> dict[str, System]:
+    """Return by its name each system as it is called at that length; those that differ in size alone become one.
+
+    A name that says the size says the length instead: "recursive-200/hybrid" becomes "recursive~150/hybrid".
+    """
+    kept: dict[str, System] = {}
+    renamed: dict[str, System] = {}
+    for system in systems:
+        sized = system.sized(wanted)
+        part = system.chunker
+        plain = label(PartConfig(name=part.name, options={k: v for k, v in part.options.items() if k != "size"}))
+        name = (
+            system.name.replace(system.chunker_label, f"{plain}~{wanted}", 1) if "size" in part.options else system.name
+        )
+        alike = f"{sized.config.model_dump_json()} {sized.peer} {sized.selects}"
+        renamed[system.name] = kept.setdefault(alike, replace(system, name=name))
+    return renamed
 
 
 def matched(workshop: Workshop, system: System, evalset: EvalSet, wanted: int) -> Reached:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.eval.experiment.indexes import Built
+from ragkit.eval.experiment.retrieval import Run
 from ragkit.eval.experiment.scoring import Judge, Values, asked_of, left_out, scored
 from ragkit.eval.metrics import Measure
-from ragkit.eval.results import QueryRecord, SetResult, Span, SystemHits, SystemRun
+from ragkit.eval.results import QueryRecord, SetResult, Span, SystemRun
 from ragkit.eval.types import EvalSet, EvidenceSpan, Query
 from ragkit.protocols import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The hits of one system for all queries of a set, and the index they came from.
-
-    `unfilled` counts the queries for which all retrieved chunks together did not fill the largest token budget.
-    """
+    """What one system found on a set, and the index it came from."""
 
     system: str
     index: Built
-    hits: list[SystemHits]
-    unfilled: int = 0
+    run: Run
 
 
 def set_result(
@@ -49,7 +47,8 @@ def set_result(
         boundaries: dict[str, list[Span]] = {
             doc_id: [(start, end) for start, end, _ in outcome.index.chunks.get(doc_id, ())] for doc_id in shown
         }
-        values, counted = scored(evalset.queries, outcome.hits, boundaries, measures, tokens)
+        score = partial(scored, evalset.queries, outcome.run.hits, boundaries, measures, tokens)
+        values, counted = judge.scored(outcome.run.key, measures, score)
         scores[outcome.system] = values
         advance(1)
         runs.append(_run(evalset, outcome, boundaries, values))
@@ -107,7 +106,7 @@ def query_of(record: QueryRecord) -> Query:
 def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
     """Return the documents with evidence or hits, in the order of the set."""
     wanted = {span.doc_id for query in evalset.queries for span in query.evidence}
-    wanted |= {doc_id for outcome in outcomes for hits in outcome.hits for doc_id in hits.documents}
+    wanted |= {doc_id for outcome in outcomes for hits in outcome.run.hits for doc_id in hits.documents}
     return [doc_id for doc_id in evalset.documents if doc_id in wanted]
 
 
@@ -118,7 +117,7 @@ def _run(evalset: EvalSet, outcome: Outcome, boundaries: dict[str, list[Span]], 
         mean_chunk_tokens=outcome.index.mean_tokens,
         unmapped=outcome.index.unmapped,
         boundaries=boundaries,
-        hits={query.query_id: hits for query, hits in zip(evalset.queries, outcome.hits, strict=True)},
+        hits={query.query_id: hits for query, hits in zip(evalset.queries, outcome.run.hits, strict=True)},
         scores=values,
         index_seconds=outcome.index.seconds,
     )
@@ -128,10 +127,10 @@ def _notes(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
     """Return what was dropped, and which figures are to be read with care."""
     notes = [f"dropped by the loader: {reason}" for reason in evalset.dropped]
     for outcome in outcomes:
-        if outcome.unfilled:
+        if outcome.run.unfilled:
             notes.append(
                 f"{outcome.system}: the retrieved chunks did not fill the largest token budget for "
-                f"{outcome.unfilled} questions; raise k"
+                f"{outcome.run.unfilled} questions; raise k"
             )
         if outcome.index.unmapped:
             notes.append(f"{outcome.system}: {outcome.index.unmapped} pieces could not be mapped to spans")

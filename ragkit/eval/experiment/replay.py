@@ -27,7 +27,7 @@ def save(result: ExperimentResult, path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(gzip.compress(result.model_dump_json().encode("utf-8"), 6, mtime=0))
+        part.write_bytes(gzip.compress(result.model_dump_json().encode("utf-8"), 3, mtime=0))
         part.replace(path)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}.", hint="Choose another folder with --out.") from error

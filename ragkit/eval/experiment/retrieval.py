@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ragkit.corpus import SnapshotCorpus
 from ragkit.eval.experiment.code import code_hash
+from ragkit.eval.experiment.depth import Depth
 from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System
 from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.results import SystemHits
-from ragkit.eval.types import Query
+from ragkit.eval.types import EvalSet, Query
 from ragkit.parts import make_selector
 from ragkit.pipeline import Pipeline
 from ragkit.plugins import asks_for
@@ -23,6 +26,40 @@ from ragkit.schema import Chunk, Hit
 
 Done = Callable[[int], None]
 """Called with the number of questions that were answered."""
+
+
+_LISTS = TypeAdapter(list[SystemHits])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The hits of one system for all queries of a set, as deep as measures look.
+
+    `key` names all that they depend on. `unfilled` counts the queries for which all retrieved chunks together did not
+    fill the largest token budget.
+    """
+
+    key: str
+    hits: list[SystemHits]
+    unfilled: int
+
+
+def run_of(
+    workshop: Workshop, index: Built, system: System, evalset: EvalSet, *, k: int, depth: Depth, done: Done
+) -> Run:
+    """Return the hits of `system` for all queries of `evalset`; one piece where nothing of it changed."""
+    name = key(
+        "run", hits=_common(index, system, k, workshop.tokenizer), queries=evalset.fingerprint, **depth.as_dict()
+    )
+    found = workshop.store.get([name]).get(name)
+    if found is not None:
+        done(len(evalset.queries))
+        return Run(name, _LISTS.validate_json(found["hits"]), found["unfilled"])
+    hits = hits_of(workshop, index, system, evalset.queries, k=k, done=done)
+    unfilled = sum(len(item.documents) == k and sum(item.tokens) <= depth.tokens for item in hits)
+    kept = [depth.kept(item) for item in hits]
+    workshop.store.put(name, {"hits": _LISTS.dump_json(kept).decode(), "unfilled": unfilled})
+    return Run(name, kept, unfilled)
 
 
 def hits_of(
@@ -34,7 +71,8 @@ def hits_of(
     run goes on where it was. `seconds` are those of search and selection; questions are embedded before, in batches.
     """
     store, tokenizer = workshop.store, workshop.tokenizer
-    keys = [_key(index, system, query, k, tokenizer) for query in queries]
+    common = _common(index, system, k, tokenizer)
+    keys = [_key(common, query) for query in queries]
     found = store.get(keys)
     done(sum(name in found for name in keys))
     missing = [place for place, name in enumerate(keys) if name not in found]
@@ -101,15 +139,18 @@ def _lengths(index: Built) -> dict[tuple[str, int, int], int]:
     return {(doc_id, start, end): tokens for doc_id, spans in index.chunks.items() for start, end, tokens in spans}
 
 
-def _key(index: Built, system: System, query: Query, k: int, tokenizer: Tokenizer) -> str:
+def _key(common: str, query: Query) -> str:
+    return key("hits", common=common, question=query.question, scope=query.scope)
+
+
+def _common(index: Built, system: System, k: int, tokenizer: Tokenizer) -> str:
+    """Return the name of what the hits of all questions depend on."""
     return key(
-        "hits",
+        "search",
         index=index.key,
         retriever=system.config.retriever.model_dump_json(),
         selector=system.config.selector.model_dump_json() if system.selects else None,
         k=k,
-        question=query.question,
-        scope=query.scope,
         tokenizer=tokenizer.fingerprint,
         code=code_hash("retrievers", "index", "selectors"),
     )

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ragkit.errors import UsageError
+from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.experiment.chunking import chunker_of
 from ragkit.eval.experiment.code import code_version
 from ragkit.eval.experiment.depth import Depth
 from ragkit.eval.experiment.indexes import Built, built, corpus_fingerprint, index_key
 from ragkit.eval.experiment.lines import Lines
 from ragkit.eval.experiment.machine import machine
-from ragkit.eval.experiment.matched import matched
+from ragkit.eval.experiment.matched import at_one_length, matched
 from ragkit.eval.experiment.outcome import Outcome, set_result
-from ragkit.eval.experiment.retrieval import hits_of
+from ragkit.eval.experiment.retrieval import run_of
 from ragkit.eval.experiment.scoring import Judge
 from ragkit.eval.experiment.sets import LoadedSet, chosen_sets, load_set
 from ragkit.eval.experiment.specification import Experiment, read_experiment
@@ -24,7 +24,7 @@ from ragkit.eval.experiment.systems import System, for_whole_documents, search_k
 from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.metrics import Measure
 from ragkit.eval.metrics.evaluate import checked
-from ragkit.eval.results import ExperimentResult, SetResult, SystemHits
+from ragkit.eval.results import ExperimentResult, SetResult
 from ragkit.models.hub import cache_root
 from ragkit.protocols import Progress
 
@@ -70,16 +70,19 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
     options = options or RunOptions()
     experiment, lines = read_experiment(path)
     measures = parsed_measures(experiment, lines)
-    systems = _distinct(systems_of(experiment, lines), options.matched_length)
+    systems = systems_of(experiment, lines)
+    baseline = next(system for system in systems if system.name == (experiment.baseline or systems[0].name))
+    if options.matched_length is not None:
+        renamed = at_one_length(systems, options.matched_length)
+        systems, baseline = list({system.name: system for system in renamed.values()}.values()), renamed[baseline.name]
     base = path.resolve().parent
     data = options.data.resolve() if options.data is not None else (base / experiment.data)
-    loaded = [
-        load_set(experiment, number, data, lines, options.sample) for number, _ in chosen_sets(experiment, options.sets)
-    ]
+    places = chosen_sets(experiment, options.sets, lines)
+    loaded = [load_set(experiment, number, data, lines, options.sample) for number in places]
     with Workshop(options.work or default_work(), experiment.tokenizer, options.progress) as workshop:
         for system in systems:
             chunker_of(system, workshop.embedder(system.config))
-        plans = [_plan(workshop, item, systems, experiment, options.matched_length) for item in loaded]
+        plans = [_plan(workshop, item, systems, baseline, options.matched_length) for item in loaded]
         judge = Judge(experiment.seed, experiment.resamples, workshop.store)
         results = _results(workshop, plans, experiment, measures, judge)
     described = experiment.model_dump()
@@ -96,7 +99,7 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
         code_version=code_version(),
         experiment=described,
         measures=[str(measure) for measure in measures],
-        baseline=experiment.baseline or systems[0].name,
+        baseline=baseline.name,
         seed=experiment.seed,
         sets=results,
     )
@@ -110,31 +113,23 @@ def parsed_measures(experiment: Experiment, lines: Lines) -> list[Measure]:
             (measure,) = checked([text], "retrieval")
         except UsageError as error:
             raise lines.error(("measures", number), error) from None
+        if measure.cutoff is not None and measure.cutoff.kind == "k" and (measure.cutoff.size or 0) > experiment.k:
+            raise ConfigError(
+                f"{lines.where(('measures', number))}: {measure} looks deeper than the k = {experiment.k} chunks that "
+                "are retrieved.",
+                hint="Raise k, or lower the cut-off.",
+            )
         found.setdefault(str(measure), measure)
     return list(found.values())
 
 
-def _distinct(systems: list[System], matched_length: int | None) -> list[System]:
-    """Return the systems; at a matched length, one of those that differ in nothing but size."""
-    if matched_length is None:
-        return systems
-    kept: dict[str, System] = {}
-    for system in systems:
-        sized = system.sized(matched_length)
-        kept.setdefault(f"{sized.config.model_dump_json()} {sized.peer} {sized.selects}", system)
-    return list(kept.values())
-
-
-def _plan(
-    workshop: Workshop, loaded: LoadedSet, systems: list[System], experiment: Experiment, length: int | None
-) -> _Plan:
-    baseline = next(system for system in systems if system.name == (experiment.baseline or systems[0].name))
+def _plan(workshop: Workshop, loaded: LoadedSet, systems: list[System], baseline: System, length: int | None) -> _Plan:
     if loaded.whole:
         distinct = for_whole_documents(systems)
         return _Plan(loaded, list(distinct.values()), distinct[search_key(baseline)].name)
     if length is None:
         return _Plan(loaded, systems, baseline.name)
-    advance = workshop.stage("matching lengths", len(systems))
+    advance = workshop.stage(f"matching lengths on {loaded.evalset.name}", len(systems))
     sized, reached = [], {}
     for system in systems:
         found = matched(workshop, system, loaded.evalset, length)
@@ -148,16 +143,24 @@ def _results(
     workshop: Workshop, plans: list[_Plan], experiment: Experiment, measures: list[Measure], judge: Judge
 ) -> list[SetResult]:
     """Return one SetResult for each plan."""
-    characters = sum(
-        len(plan.systems) * sum(len(document.text) for document in plan.loaded.evalset.documents.values())
-        for plan in plans
-    )
-    indexing = workshop.stage("indexing", characters)
+    depth = Depth.of(measures)
+    names = [_index_names(workshop, plan) for plan in plans]
+    characters = [sum(len(document.text) for document in plan.loaded.evalset.documents.values()) for plan in plans]
+    total = sum(len(set(own)) * size for own, size in zip(names, characters, strict=True))
+    indexing = workshop.stage("indexing", total)
     searching = workshop.stage("searching", sum(len(plan.systems) * len(plan.loaded.evalset.queries) for plan in plans))
     scoring = workshop.stage("scoring", sum(len(plan.systems) for plan in plans))
     results = []
-    for plan in plans:
-        outcomes = _outcomes(workshop, plan, experiment.k, Depth.of(measures), indexing=indexing, searching=searching)
+    for plan, own in zip(plans, names, strict=True):
+        known: dict[str, Built] = {}
+        outcomes = []
+        for system, name in zip(plan.systems, own, strict=True):
+            if name not in known:
+                known[name] = _built(workshop, plan, system, name, indexing)
+            found = run_of(
+                workshop, known[name], system, plan.loaded.evalset, k=experiment.k, depth=depth, done=searching
+            )
+            outcomes.append(Outcome(system.name, known[name], found))
         results.append(
             set_result(
                 plan.loaded.evalset,
@@ -172,35 +175,18 @@ def _results(
     return results
 
 
-def _outcomes(
-    workshop: Workshop,
-    plan: _Plan,
-    k: int,
-    depth: Depth,
-    *,
-    indexing: Callable[[int], None],
-    searching: Callable[[int], None],
-) -> list[Outcome]:
-    """Return the index and the hits of every system on one set."""
-    evalset = plan.loaded.evalset
-    corpus = corpus_fingerprint(evalset)
-    size = sum(len(document.text) for document in evalset.documents.values())
-    known: dict[str, Built] = {}
-    outcomes = []
+def _index_names(workshop: Workshop, plan: _Plan) -> list[str]:
+    """Return the name of the index that each system of `plan` needs."""
+    corpus = corpus_fingerprint(plan.loaded.evalset)
+    found = []
     for system in plan.systems:
         embedder = workshop.embedder(system.config)
         chunker = chunker_of(system, embedder, whole=plan.loaded.whole)
-        name = index_key(corpus, system, chunker, embedder)
-        if name in known:
-            indexing(size)
-        else:
-            known[name] = built(workshop, system, evalset, chunker, name=name, report=indexing)
-        hits = hits_of(workshop, known[name], system, evalset.queries, k=k, done=searching)
-        kept = [depth.kept(item) for item in hits]
-        outcomes.append(Outcome(system.name, known[name], kept, _unfilled(hits, depth, k)))
-    return outcomes
+        found.append(index_key(corpus, system, chunker, embedder))
+    return found
 
 
-def _unfilled(hits: Sequence[SystemHits], depth: Depth, k: int) -> int:
-    """Return for how many questions all `k` hits together did not fill the largest token budget."""
-    return sum(len(item.documents) == k and sum(item.tokens) <= depth.tokens for item in hits)
+def _built(workshop: Workshop, plan: _Plan, system: System, name: str, report: Callable[[int], None]) -> Built:
+    """Return the index `name`; its chunker is made for it alone, since it counts what it could not map."""
+    chunker = chunker_of(system, workshop.embedder(system.config), whole=plan.loaded.whole)
+    return built(workshop, system, plan.loaded.evalset, chunker, name=name, report=report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,13 +30,50 @@ Intervals = dict[str, dict[str, tuple[float, float, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """How values become intervals and comparisons; p-values known from before come from `store`, if there is one."""
+    """How values become intervals and comparisons; what is known from before comes from `store`, if there is one."""
 
     seed: int
     resamples: int
     store: Store | None = None
 
+    def scored(
+        self, hits: str, measures: Sequence[Measure], score: Callable[[], tuple[Values, list[str]]]
+    ) -> tuple[Values, list[str]]:
+        """Return the values of the hits that are named `hits`, computed by `score` unless they are known."""
+        code = code_hash("eval/metrics", "eval/experiment")
+        known = key("scores", hits=hits, measures=list(map(str, measures)), code=code)
+        found = None if self.store is None else self.store.get([known]).get(known)
+        if found is not None:
+            return found[0], found[1]
+        made = score()
+        if self.store is not None:
+            self.store.put(known, made)
+        return made
+
     def judged(
+        self, scores: Mapping[str, Values], measures: Sequence[Measure], baseline: str, documents: Sequence[str]
+    ) -> tuple[Intervals, list[Comparison]]:
+        """Return what `_judged` does, from the store where it is known."""
+        if self.store is None:
+            return self._judged(scores, measures, baseline, documents)
+        names = [str(measure) for measure in measures]
+        known = key(
+            "judgement",
+            values=_columns([scores[system][name] for name in names for system in scores]).tobytes(),
+            names=[names, list(scores), [baseline], list(documents)],
+            numbers=[self.seed, self.resamples],
+            code=code_hash("eval/statistics", "eval/experiment"),
+        )
+        found = self.store.get([known]).get(known)
+        if found is not None:
+            intervals_found = {name: {k: (v[0], v[1], v[2]) for k, v in of.items()} for name, of in found[0].items()}
+            return intervals_found, [Comparison.model_validate(item) for item in found[1]]
+        made = self._judged(scores, measures, baseline, documents)
+        if all(np.isfinite(item.detectable) for item in made[1]):
+            self.store.put(known, [made[0], [item.model_dump() for item in made[1]]])
+        return made
+
+    def _judged(
         self, scores: Mapping[str, Values], measures: Sequence[Measure], baseline: str, documents: Sequence[str]
     ) -> tuple[Intervals, list[Comparison]]:
         """Return all intervals over queries, and every system against `baseline` on every measure.

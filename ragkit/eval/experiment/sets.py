@@ -22,16 +22,25 @@ class LoadedSet:
     whole: bool
 
 
-def chosen_sets(experiment: Experiment, wanted: Sequence[str]) -> list[tuple[int, SetSpec]]:
-    """Return the sets named in `wanted` (all if it is empty) with their places; raise UsageError for unknown ones."""
-    by_name = {_name(spec): (number, spec) for number, spec in enumerate(experiment.sets)}
+def chosen_sets(experiment: Experiment, wanted: Sequence[str], lines: Lines) -> list[int]:
+    """Return the places in the file of the sets named in `wanted`, of all if it is empty.
+
+    Raises ConfigError for two sets of one name, UsageError for a name that none has.
+    """
+    by_name: dict[str, int] = {}
+    for number, spec in enumerate(experiment.sets):
+        if by_name.setdefault(_name(spec), number) != number:
+            raise ConfigError(
+                f"{lines.where(('sets', number))}: two sets are named {_name(spec)!r}.",
+                hint="Give one of them another `name`.",
+            )
     for name in wanted:
         if name not in by_name:
             raise UsageError(
                 f"The experiment has no set named {name!r}.",
                 hint=f"{suggestion(name, list(by_name))} Sets: {', '.join(by_name)}.".lstrip(),
             )
-    return [by_name[name] for name in dict.fromkeys(wanted)] if wanted else list(enumerate(experiment.sets))
+    return [by_name[name] for name in dict.fromkeys(wanted)] if wanted else list(by_name.values())
 
 
 def load_set(experiment: Experiment, number: int, data: Path, lines: Lines, size: int | None) -> LoadedSet:

@@ -119,11 +119,10 @@ class Search:
         """Return what `system` finds for `queries`."""
         return hits_of(self._workshop, self.index(system), system, queries, k=DEPTH, done=lambda _: None)
 
-    def values(self, system: System, queries: Sequence[Query], measure: Measure | None = None) -> list[float]:
+    def values(self, system: System, queries: Sequence[Query]) -> list[float]:
         """Return the measure's value for each of `queries`."""
-        wanted = measure or self.measure
-        values, _ = scored(queries, self.hits(system, queries), {}, [wanted], None)
-        return values[str(wanted)]
+        values, _ = scored(queries, self.hits(system, queries), {}, [self.measure], None)
+        return values[str(self.measure)]
 
 
 def tune(
@@ -247,14 +246,16 @@ def _within(hits: SystemHits, budget: int) -> int:
 
 def _points(search: Search, system: System, queries: Sequence[Query]) -> list[Point]:
     hits = search.hits(system, queries)
+    measures = [Recall @ k for k in CUTS]
+    values, _ = scored(queries, hits, {}, measures, None)
     return [
         Point(
             system.name,
             k,
             float(np.mean([sum(item.tokens[:k]) for item in hits])),
-            float(np.mean(search.values(system, queries, Recall @ k))),
+            float(np.mean(values[str(measure)])),
         )
-        for k in CUTS
+        for k, measure in zip(CUTS, measures, strict=True)
     ]
 
 

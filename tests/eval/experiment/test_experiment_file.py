@@ -38,6 +38,7 @@ WRONG = {
     "baseline": ("baseline: recursive-30", "baseline: recursive-31", 5, "'recursive-31/hybrid'", "recursive-30/hybrid"),
     "measure": ("[Recall@3]", "[Recal@3]", 6, "'Recal'", "'Recall'"),
     "family": ("[Recall@3]", "[Recall@3, EM]", 6, "EM is a measure of answer", "evaluate_answers"),
+    "depth": ("[Recall@3]", "[Recall@3, RR@51]", 6, "RR@51 looks deeper than the k = 50", "Raise k"),
     "chunker": ("{name: token,", "{name: tokken,", 12, "'tokken'", "'token'"),
     "option": ("size: 30}", "sise: 30}", 12, "'sise'", "'size'"),
     "part": ("      chunker:", "      chunkr:", 12, "'chunkr'", "'chunker'"),
@@ -48,6 +49,13 @@ WRONG = {
     "value": ("sizes: [30]", "sizes: [many]", 15, "sizes", "Correct"),
     "twice": ("measures:", "sets: [x]\nmeasures:", 6, "'sets' is given twice, first in line 3", "Remove"),
     "syntax": ("measures: [", "measures: [[", 7, "not valid YAML", "Correct"),
+    "set twice": (
+        "  - animals",
+        "  - animals\n  - {load: animals, sample: 3}",
+        5,
+        "two sets are named 'animals'",
+        "name",
+    ),
     "format": ("  - animals", "  - jsonk:animals", 4, "animals", ""),
 }
 
@@ -116,13 +124,13 @@ def test_two_systems_of_one_name_are_refused(experiment):
         systems_of(*read_experiment(experiment(grid=None, systems=[{"name": "a"}, {"name": "a"}])))
 
 
-@pytest.mark.parametrize("name", ["first", "retrieval", "peers"])
+@pytest.mark.parametrize("name", ["first", "retrieval", "peers", "example"])
 def test_the_committed_experiments_are_valid(name: str):
     path = Path(__file__).parents[3] / "benchmarks" / "experiments" / f"{name}.yaml"
     experiment, lines = read_experiment(path)
     systems = [system.name for system in systems_of(experiment, lines)]
     assert experiment.baseline in systems
-    assert len(systems) == {"first": 36, "retrieval": 3, "peers": 10}[name]
+    assert len(systems) == {"first": 36, "retrieval": 3, "peers": 10, "example": 8}[name]
     assert [str(parse(measure)) for measure in experiment.measures] == experiment.measures
 
 
