@@ -157,8 +157,8 @@ class Citation:
 class Answer:
     """An answer with the spans that support it.
 
-    `text` carries the markers `[1]`, `[2]`, ...; `unsupported` lists the sentences for which no span was found. Where no
-    sentence is supported, `closest` holds the sentences of the sources that come closest to the question.
+    `text` carries the markers `[1]`, `[2]`, ...; `unsupported` lists the sentences for which no span was found. Where
+    no sentence is supported, `closest` holds the sentences of the sources that come closest to the question.
     """
 
     question: str
