@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@scripts/make_venv "$(PYTHON)" $(VENV)
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --use-pep517 --constraint $(CONSTRAINTS) --editable '.[dev]'
 	@touch $@
 
 models: $(STAMP)
@@ -47,7 +47,7 @@ check: $(STAMP)
 
 # bench-NAME runs benchmarks/NAME.py; the peers come with the extra "bench".
 bench-%: models
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --use-pep517 --constraint $(CONSTRAINTS) --editable '.[bench]'
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 
 # kill -9 in the middle of indexing, fifty times.

@@ -8,15 +8,15 @@ index=.demo/index
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$1"; }
 ask() {
-    say "ragkit ask \"$1\" --index $index -k 4"
-    ragkit ask "$1" --index "$index" -k 4
+    say "ragkit ask \"$1\" --index $index"
+    ragkit ask "$1" --index "$index"
 }
 
 say "ragkit index $* --index $index"
 ragkit index "$@" --index "$index" || [ $? -eq 3 ] # 3: some inputs could not be read, the rest is there
-ask "What does exit status 3 of ragkit mean?"
-ask "Which operators does a where filter understand?"
-ask "What does an index look like after a process was killed?"
+ask "What happens to a file that cannot be read?"
+ask "What is a snapshot?"
+ask "How many parameters does the default language model have?"
 
 cat <<END
 

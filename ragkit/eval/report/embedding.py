@@ -19,7 +19,10 @@ def json_script(name: str, value: Any) -> Markup:
 
     Numbers that JSON does not have (NaN, infinities) become null.
     """
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = _written(value)
+    except ValueError:  # rare, and looking for such numbers first would take longer than writing
+        text = _written(_finite(value))
     # a lone surrogate cannot be encoded; JSON can write it as an escape, but no reader could show it
     text = text.encode("utf-8", "replace").decode("utf-8").translate(ESCAPES)
     return Markup('<script type="application/json" id="{}">').format(name) + Markup(text) + Markup("</script>")  # noqa: S704 # escaped above
@@ -36,6 +39,10 @@ def policy(style: str, script: str) -> str:
             "form-action 'none'",
         )
     )
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _digest(text: str) -> str:

@@ -20,7 +20,7 @@ MOST_NAMED = 12
 """Systems that a plot can name and still be read."""
 
 BARS = "Bars are 95 % intervals of the mean."
-SOME = f"Named are the baseline and the {MOST_NAMED - 1} best means."
+BEST = f"the {MOST_NAMED - 1} best means"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _place(names: list[str], system: str) -> int | None:
 
 def _views(result: ExperimentResult, one: SetResult, measure: str) -> list[View]:
     family = _family(measure)
-    bars = BARS if len(one.runs) <= MOST_NAMED else f"{BARS} {SOME} The others are grey."
+    bars = BARS if len(one.runs) <= MOST_NAMED else f"{BARS} Named are the baseline and {BEST}; the others are grey."
     by_tokens = f"Each point is one cut-off of {family}, at the mean number of tokens that it let through. {bars}"
     views = [
         View("Quality against retrieved tokens", by_tokens, "retrieved tokens (mean)", family,
@@ -170,7 +170,7 @@ def _differences(result: ExperimentResult, one: SetResult, measure: str, name: s
     caption = (
         f"Every query's difference in {measure} to {compared_with}, the best ones first; "
         f"above the line the system is better{' (its value is lower)' if sign < 0 else ''}. "
-        f"A bold name: a winner is named in the table. {SOME if len(one.runs) > MOST_NAMED else ''}"
+        f"A bold name: a winner is named in the table. {f'Shown are {BEST}.' if len(one.runs) > MOST_NAMED else ''}"
     )
     title = "Differences of single queries to the baseline"
     svg, style = drawing(draw_differences(panels, measure), name, f"{title} on {one.name}")

@@ -69,8 +69,8 @@ def _draw(axes: Axes, one: Series) -> None:
         color=colour,
         marker=marker,
         markersize=2.5 if faint else 4.5,
-        linewidth=0.7 if faint else 1.4,
-        elinewidth=0.5 if faint else 1,
+        linewidth=0.7 if faint else 1.2,
+        elinewidth=0.5 if faint else 0.9,
         capsize=0 if faint else 2,
     )
 
@@ -111,7 +111,15 @@ def _label(axes: Axes, series: Sequence[Series], height: float) -> None:
             fontsize=8,
             color=colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4, "alpha": 0.55},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": MUTED,
+                "linewidth": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 4,
+                "alpha": 0.55,
+                "relpos": (0, 0.5),
+            },
         )
 
 

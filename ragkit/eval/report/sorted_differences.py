@@ -39,7 +39,7 @@ def draw_differences(panels: Sequence[Paired], measure: str) -> Figure:
         grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
         figure.subplots_adjust(
             left=0.07, right=0.99, top=1 - 0.3 / (1.55 * rows + 0.35), bottom=0.42 / (1.55 * rows + 0.35),
-            hspace=0.62, wspace=0.14,
+            hspace=0.55, wspace=0.14,
         )  # fmt: skip
         bound = max(float(np.abs(panel.differences).max(initial=0.0)) for panel in panels) or 1.0
         for axes, panel in zip(grid.flat, panels, strict=False):
@@ -47,8 +47,9 @@ def draw_differences(panels: Sequence[Paired], measure: str) -> Figure:
             axes.set_ylim(-1.08 * bound, 1.08 * bound)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_visible(False)
-        for axes in grid[-1]:
-            axes.set_xticks([0, 50, 100], ["0", "50", "100 %"])
+        grid[0][0].set_xticks([0, 50, 100], ["0", "50", "100 %"])
+        for axes in list(grid.flat)[: len(panels)][-COLUMNS:]:
+            axes.tick_params(labelbottom=True)
         figure.supxlabel(
             label(f"share of queries, sorted by the difference in {measure}"), fontsize=8, y=0.02, color=MUTED
         )

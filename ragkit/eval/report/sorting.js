@@ -13,9 +13,16 @@ function makeSortable(table) {
   const given = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
   heads.slice(1).forEach((head, index) => {
-    const button = element("button", "sort", ...head.childNodes);
-    button.type = "button";
+    // not a button element: browsers leave those out where a table's head is repeated on the next printed page
+    const button = element("span", "sort", ...head.childNodes);
+    button.role = "button";
+    button.tabIndex = 0;
     head.replaceChildren(button);
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      button.click();
+    });
     button.addEventListener("click", () => {
       const direction = NEXT[head.ariaSort ?? "none"];
       for (const other of heads) other.ariaSort = null;

@@ -159,7 +159,7 @@ def test_offsets_count_code_points(opened: Open):
     )
     row = _expand(opened(render(small(sets=[one]))))
     assert row.find_element(By.CSS_SELECTOR, ".excerpt .evidence").text == "honey"
-    assert row.find_element(By.CSS_SELECTOR, ".excerpt .hit").text == text[20:39].strip()
+    assert row.find_element(By.CSS_SELECTOR, ".excerpt .hit").text == text[20:39]
 
 
 def test_ten_thousand_queries_stay_usable(opened: Open):
@@ -182,7 +182,7 @@ def test_a_table_is_sorted_by_its_columns_and_back(opened: Open):
     button = browser.find_element(By.CSS_SELECTOR, ".means .sort")
     seen = []
     for _ in range(3):
-        button.click()
+        button.send_keys(Keys.ENTER)
         seen.append([text.split()[0] for text in _texts(browser, ".means tbody tr")])
     assert seen == [["new", "old"], ["old", "new"], ["old", "new"]]
 
