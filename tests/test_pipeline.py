@@ -193,6 +193,9 @@ def test_repairing_what_is_not_there_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_filters_find_metadata_in_any_script(tmp_path: Path) -> None:
+    where = "größe > 3 and 城市 = '北京'"
     with Pipeline(tmp_path / "index", HASHING) as pipeline:
-        pipeline.add([Document("Copper lanterns.", "m", "a", {"größe": 7, "城市": "北京"}), Document("Copper.", "m", "b")])
-        assert [hit.chunk.doc_id for hit in pipeline.retrieve("copper", where="größe > 3 and 城市 = '北京'")] == ["a"]
+        pipeline.add(
+            [Document("Copper lanterns.", "m", "a", {"größe": 7, "城市": "北京"}), Document("Copper.", "m", "b")]
+        )
+        assert [hit.chunk.doc_id for hit in pipeline.retrieve("copper", where=where)] == ["a"]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ragkit.ingest import IndexReport
 
 SOME_FAILED = 3
-ALL_FAILED = 1
 _SHOWN = 20
 """Failed inputs named to people; --json names all."""
 
@@ -62,9 +61,7 @@ def index(
         write_reply(IndexReply.of(report))
     else:
         _show(report, folder)
-    if report.failed:
-        return SOME_FAILED if report.documents else ALL_FAILED
-    return 0
+    return SOME_FAILED if report.failed else 0
 
 
 def _index(sources: list[Path], folder: Path, settings: Settings, rebuild: bool, silent: bool) -> IndexReport:

@@ -48,7 +48,7 @@ def test_every_truncation_is_an_error(tmp_path, size):
     checksum = written(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:size])
-    with pytest.raises(CorruptIndexError, match="a.vec"):
+    with pytest.raises(CorruptIndexError, match=r"a\.vec"):
         open_segment(path, checksum)
 
 

@@ -170,7 +170,15 @@ def tune(
     rounds = halve(list(systems), values, len(search_on), seed=seed, spent=spent)
     finalists = list(dict.fromkeys([*list(rounds[-1].means)[:FINALISTS], default.name]))
     finals = {name: systems.get(name, default) for name in finalists}
-    result = _judged(search, finals, next(iter(rounds[-1].means)), default.name, queries=judge_on, seed=seed)
+    best = next(iter(rounds[-1].means))
+    result = _judged(search, finals, best, default.name, queries=judge_on, seed=seed)
+    if result.default is not None and result.default.winner == default.name:
+        item = result.default
+        notes.append(
+            f"the search's best, {best}, was worse than the defaults on the questions it was judged on "
+            f"({item.difference:+.3f}, 95 %: {item.low:+.3f} to {item.high:+.3f}), so the defaults are kept"
+        )
+        result = _judged(search, finals, default.name, default.name, queries=judge_on, seed=seed)
     return replace(
         result,
         rounds=rounds,

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from ragkit.config import PipelineConfig
 from ragkit.errors import LoadError, UsageError
+from ragkit.eval.experiment import tuning
 from ragkit.eval.experiment.advice import as_markdown, as_yaml
 from ragkit.eval.experiment.generated import generated_questions, unfit
 from ragkit.eval.experiment.given import given_questions
-from ragkit.eval.experiment.halving import halve
+from ragkit.eval.experiment.halving import Round, halve
 from ragkit.eval.experiment.locating import places
 from ragkit.eval.experiment.pareto import Point, front
 from ragkit.eval.experiment.specification import GridSpec
@@ -245,6 +246,19 @@ def test_tune_finds_settings_and_judges_them_on_other_questions(folder, tmp_path
     assert config.selector.options["k"] == found.k
     assert "held" not in as_markdown(found)
     assert "questions that the search did not use" in as_markdown(found)
+
+
+def test_what_is_worse_than_the_defaults_is_not_recommended(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "halve", lambda names, *_, **__: [Round(20, {"recursive-200/lexical": 1.0})])
+    worse = lambda self, system, queries: [float(system.name.endswith("hybrid"))] * len(queries)  # noqa: E731
+    monkeypatch.setattr(tuning.Search, "values", worse)
+    documents, _ = documents_of([folder], PipelineConfig())
+    queries = given_questions(own_questions(folder, tmp_path), documents)
+    with Workshop(tmp_path / "work", "words") as workshop:
+        found = tune(workshop, documents, queries, base={"embedder": "hashing"}, space=SPACE, budget=40)
+    assert found.system == "recursive-200/hybrid"
+    assert found.default is None
+    assert any("the defaults are kept" in note for note in found.notes)
 
 
 def test_too_few_questions_are_refused(tmp_path):

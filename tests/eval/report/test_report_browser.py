@@ -209,8 +209,10 @@ def test_a_narrow_window_does_not_scroll_sideways(opened: Open):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     _expand(browser)
     width = browser.execute_script("return document.documentElement.scrollWidth")
+    names = browser.execute_script("return document.querySelector('.means tbody th').offsetWidth")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert width <= 360
+    assert names >= 100
 
 
 def test_what_a_query_shows_agrees_with_its_score(opened: Open, shared_data: Callable[[str], Path]):
