@@ -166,5 +166,5 @@ class Answer:
     model: str
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[str, ...] = ()
-    closest: tuple[Citation, ...] = ()
     trace: Mapping[str, Any] = field(default_factory=dict)
+    closest: tuple[Citation, ...] = ()
