@@ -105,7 +105,7 @@ def test_ask_replies_with_citations_trace_and_what_has_no_support(ragkit, script
     assert reply["citations"] == [
         {"marker": 1, "source": "a.md", "start": 4, "end": 9, "text": "clay.", "page": None, "line": 3}
     ]
-    assert (reply["model"], reply["trace"]) == ("tiny", {"unsupported": ["Gold."], "score": None})
+    assert (reply["model"], reply["trace"]) == ("tiny", {"unsupported": ["Gold."], "closest": [], "score": None})
     assert script.asked("ask")[1]["max_tokens"] == 9
 
 
