@@ -3,7 +3,7 @@
 # `make demo` runs it with the project's own documents; give other files and folders as arguments.
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- README.md CONTRIBUTING.md SECURITY.md docs
+[ $# -gt 0 ] || set -- CONTRIBUTING.md SECURITY.md docs
 index=.demo/index
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$1"; }
@@ -14,7 +14,7 @@ ask() {
 
 say "ragkit index $* --index $index"
 ragkit index "$@" --index "$index" || [ $? -eq 3 ] # 3: some inputs could not be read, the rest is there
-ask "What happens to a file that cannot be read?"
+ask "What does a kill at any moment leave?"
 ask "What is a snapshot?"
 ask "How many parameters does the default language model have?"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragkit.answering.cite import cite
-from ragkit.answering.prompt import build_prompt, prompt_order, prompt_tokens
+from ragkit.answering.prompt import INSTRUCTION, build_prompt, prompt_order, prompt_tokens
 from ragkit.answering.reply import tidied
 from ragkit.budget import Meter
 from ragkit.errors import ModelError
@@ -53,7 +53,7 @@ def answer(
     prompt = build_prompt(question, shown)
     reply = model.generate(prompt, max_tokens=max_tokens, meter=meter)
     generated = time.perf_counter()
-    cited = cite(tidied(reply, question), question, shown)
+    cited = cite(tidied(reply, question, INSTRUCTION), question, shown)
     timing.update(generate=generated - started, align=time.perf_counter() - generated)
     trace |= {
         "model_called": True,

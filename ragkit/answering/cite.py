@@ -13,6 +13,9 @@ from ragkit.schema import Citation, Hit
 
 _MARKER = re.compile(r"(?:[ \t]+|(?<=[.!?,;:])|^)\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 
+_LIST_MARK = re.compile(r"\s*\d{1,2}[.)]\s*")
+"""The number of a list item, which a sentence splitter takes for a sentence; nothing can support it."""
+
 
 class Cited(NamedTuple):
     """An answer with markers, its citations, and what is not supported.
@@ -42,6 +45,9 @@ def cite(reply: str, question: str, hits: Sequence[Hit]) -> Cited:
     for start, end in sentences(text):
         sentence = text[start:end]
         out += [text[done:start], sentence]
+        if _LIST_MARK.fullmatch(sentence):
+            done = end
+            continue
         support = aligner.support(sentence)
         if support is not None:
             citation = cited(support.hit, support.start, support.end, len(citations) + 1)

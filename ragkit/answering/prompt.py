@@ -13,7 +13,8 @@ from ragkit.errors import ModelError
 from ragkit.protocols import LanguageModel, Segment
 from ragkit.schema import Hit
 
-_TAIL = "Answer briefly, using only the text above.\n\nQuestion: {question}"
+INSTRUCTION = "Answer briefly, using only the text above."
+_TAIL = INSTRUCTION + "\n\nQuestion: {question}"
 _SOURCE_TOKENS = 12
 """Room for the number and the blank line around one source."""
 _SOURCES = 16

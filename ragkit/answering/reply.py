@@ -8,18 +8,18 @@ from ragkit.answering.text import sentences
 
 _LABEL = re.compile(r"^\s*answer\s*:\s*", re.IGNORECASE)
 _QUESTION_LABEL = re.compile(r"^\s*question\s*:\s*", re.IGNORECASE)
-_LOOP_WORDS = 4
+_LOOP_WORDS = 3
 """Words of a sentence whose return is a loop; shorter ones ("yes", a brace) may return for a reason."""
 
 
-def tidied(reply: str, question: str) -> str:
-    r"""Return `reply` without an echo of the question or a label, cut where a sentence comes a second time.
+def tidied(reply: str, question: str, instruction: str = "") -> str:
+    r"""Return `reply` without echoes of the prompt or a label, cut where a sentence comes a second time.
 
     >>> tidied("Question: Who?\nAnswer: It was Ada Lovelace.\n\nIt was Ada Lovelace.\n\nIt was", "Who?")
     'It was Ada Lovelace.'
     """
-    asked = _key(question)
-    lines = [line for line in reply.strip().splitlines() if _key(_QUESTION_LABEL.sub("", line)) != asked]
+    echoes = {_key(question), _key(instruction)} - {""}
+    lines = [line for line in reply.strip().splitlines() if _key(_QUESTION_LABEL.sub("", line)) not in echoes]
     text = "\n".join(_LABEL.sub("", line) for line in lines)
     seen: set[str] = set()
     for start, end in sentences(text):

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*•#|]|\d+[.)]\s))|\n")
+_END = re.compile(
+    r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n\s*\n|\n(?=\s*(?:[-*•#|]|\d+[.)]\s))|\n(?![^\S\n]*[a-z])"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|al|No|Vol|Fig|Gen|Col|Lt|Sgt|Rev|Inc|Ltd|Co|"
     r"Corp|approx|ca|pp?))\.$"
@@ -47,7 +49,7 @@ class Word(NamedTuple):
 
 
 def sentences(text: str) -> list[Sentence]:
-    """Return the sentences of `text` in order; a line break ends one, as in lists and headings.
+    """Return the sentences of `text` in order; a line break ends one unless the next line goes on in lower case.
 
     >>> [tuple(span) for span in sentences("Dr. No came. He left.")]
     [(0, 12), (13, 21)]

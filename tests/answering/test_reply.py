@@ -33,6 +33,11 @@ def test_what_is_added_around_an_answer_goes(reply, expected):
     assert tidied(reply, QUESTION) == expected
 
 
+def test_an_echo_of_the_instruction_goes():
+    said = "Answer briefly, using only the text above.\n\nAda Lovelace."
+    assert tidied(said, QUESTION, "Answer briefly, using only the text above.") == "Ada Lovelace."
+
+
 @given(st.lists(st.from_regex(r"[a-z]{1,8}( [a-z]{1,8}){0,6}", fullmatch=True), unique=True, max_size=6))
 def test_different_lines_all_stay(lines):
     said = "\n".join(line for line in lines if not line.startswith(("answer", "question")))
