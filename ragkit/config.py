@@ -54,8 +54,8 @@ class LoadingConfig(BaseModel):
 
     max_file_bytes: int = 512 * 2**20
     """Largest file that is opened, in bytes."""
-    max_text_characters: int = 512 * 2**20
-    """Most characters one document may have after extraction."""
+    max_text_characters: int = 64 * 2**20
+    """Most characters one document may have after extraction: a hundred long novels."""
     max_expansion: float = 200.0
     """Most bytes that one byte of a compressed container (DOCX, gzip) may become."""
     max_pages: int = 10_000
