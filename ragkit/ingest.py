@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from ragkit.config import LoadingConfig
@@ -92,7 +93,7 @@ class Ingest:
             return
         batch: list[Chunked] = []
         chunks = characters = 0
-        for chunked in self.make_chunker().chunk(_chain(first, documents)):
+        for chunked in self.make_chunker().chunk(chain([first], documents)):
             batch.append(chunked)
             chunks += len(chunked.chunks)
             characters += len(chunked.document.text)
@@ -222,8 +223,3 @@ def _reader_fingerprint(caps: LoadingConfig) -> str:
 def _file_hash(file: SourceFile) -> str:
     with file.path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _chain(first: Document, rest: Iterator[Document]) -> Iterator[Document]:
-    yield first
-    yield from rest

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ragkit.chunkers.spans import Span, cut_position, next_word, skip_space, trim_end
 from ragkit.errors import ConfigError
+from ragkit.identity import content_hash
+from ragkit.protocols import Tokenizer
 
 SMALLEST = 8
 """Fewest tokens a chunk may be limited to; a single character can take five tokens of a byte-level vocabulary."""
@@ -45,6 +47,18 @@ class Limits:
                 f"max_characters is {self.max_characters}; expected 0 (automatic) or at least size, {self.size}.",
                 hint="Raise max_characters.",
             )
+
+    def fingerprint(self, name: str, tokenizer: Tokenizer, version: int) -> str:
+        """Return what identifies the chunker `name` that has these limits and no other option."""
+        return content_hash(
+            "chunker",
+            name=name,
+            version=version,
+            tokenizer=tokenizer.fingerprint,
+            size=self.size,
+            overlap=self.overlap,
+            max_characters=self.max_characters,
+        )
 
 
 @dataclass(frozen=True, slots=True)

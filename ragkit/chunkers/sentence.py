@@ -8,7 +8,6 @@ from ragkit.chunkers.packing import Limits, TokenView, pack
 from ragkit.chunkers.sentences import sentence_starts
 from ragkit.chunkers.spans import Span
 from ragkit.chunkers.streaming import cut_documents
-from ragkit.identity import content_hash
 from ragkit.protocols import Gaps, Tokenizer
 from ragkit.schema import Chunked, Document
 
@@ -26,15 +25,7 @@ class SentenceChunker:
     def __init__(self, tokenizer: Tokenizer, size: int = 200, overlap: int = 0, max_characters: int = 0) -> None:
         self._tokenizer = tokenizer
         self._limits = Limits(size, overlap, max_characters)
-        self.fingerprint = content_hash(
-            "chunker",
-            name=self.name,
-            version=1,
-            tokenizer=tokenizer.fingerprint,
-            size=size,
-            overlap=overlap,
-            max_characters=self._limits.max_characters,
-        )
+        self.fingerprint = self._limits.fingerprint(self.name, tokenizer, version=1)
 
     def chunk(self, documents: Iterable[Document]) -> Iterator[Chunked]:
         """Yield every document, in order, with its chunks, in order."""

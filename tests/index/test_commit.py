@@ -18,7 +18,7 @@ from ragkit.errors import (
     MissingIndexError,
     StorageError,
 )
-from ragkit.index import writer as writer_module
+from ragkit.index.compaction import MERGE_ABOVE
 from ragkit.index.create import create_index, index_exists
 from ragkit.index.lock import writer_lock
 from ragkit.index.snapshot import Snapshot
@@ -152,7 +152,7 @@ def test_a_reader_looks_again_when_a_commit_came_between(folder, put, monkeypatc
 def test_files_of_past_generations_go_away(folder, put):
     for turn in range(20):
         put({"a.txt": f"text number {turn}", f"{turn}.txt": "kept"})
-    assert len(list(folder.glob("segments/*"))) <= writer_module.worth_merging.__globals__["MERGE_ABOVE"]
+    assert len(list(folder.glob("segments/*"))) <= MERGE_ABOVE
     assert len(list(folder.glob("postings/*"))) == 1
     with Snapshot(folder) as snapshot:
         assert snapshot.size == 21
