@@ -3,6 +3,7 @@
 Each part is a mapping with its `name` and that part's own options, which are the keyword arguments of its class:
 
     chunker: {name: recursive, size: 200}
+    enrichers: [{name: summary, model: SmolLM2-135M-Instruct}]
     embedder: {name: sentence_transformer, model: all-MiniLM-L6-v2}
     store: {name: faiss}
     retriever: {name: hybrid}
@@ -79,6 +80,8 @@ class PipelineConfig(BaseModel):
 
     loading: LoadingConfig = LoadingConfig()
     chunker: PartConfig = PartConfig(name="recursive")
+    enrichers: list[PartConfig] = Field(default_factory=list)
+    """What is added to the chunks' `index_text`, in this order; none by default."""
     embedder: PartConfig = PartConfig(name="sentence_transformer")
     store: PartConfig = PartConfig(name="faiss")
     retriever: PartConfig = PartConfig(name="hybrid")

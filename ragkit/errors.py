@@ -5,7 +5,8 @@
     │   ├── ConfigError          a configuration names an unknown key or holds a bad value
     │   ├── FilterError          a --where expression does not parse
     │   ├── UnknownPartError     no chunker, retriever, ... of that name
-    │   └── MissingExtraError    the part needs an optional dependency that is not installed
+    │   ├── MissingExtraError    the part needs an optional dependency that is not installed
+    │   └── UnsupportedError     the model or part lacks the ability that is asked of it
     ├── LoadError                a source cannot be read as a document
     ├── ContractError            a part broke the span contract or another one
     ├── IndexStateError          anything wrong with an index on disk
@@ -15,7 +16,8 @@
     │   ├── CorruptIndexError    a checksum or a count does not hold
     │   └── StorageError         the disk is full or not writable
     ├── ModelError               a model cannot be found, loaded or run
-    │   └── ServerError          a model server refuses, fails or times out
+    │   ├── ServerError          a model server refuses, fails or times out
+    │   └── SchemaError          a reply does not fit the schema that was asked for
     └── BudgetExceededError      a stage would spend more than its Budget
 
 Every message says what was given and what was expected; `hint` says what to do next.
@@ -38,9 +40,11 @@ __all__ = [
     "ModelError",
     "RagkitError",
     "RagkitWarning",
+    "SchemaError",
     "ServerError",
     "StorageError",
     "UnknownPartError",
+    "UnsupportedError",
     "UsageError",
 ]
 
@@ -79,6 +83,10 @@ class UnknownPartError(UsageError):
 
 class MissingExtraError(UsageError):
     """The part needs an optional dependency that is not installed."""
+
+
+class UnsupportedError(UsageError):
+    """The model or part lacks the ability that is asked of it."""
 
 
 class LoadError(RagkitError):
@@ -123,6 +131,14 @@ class ModelError(RagkitError):
 
 class ServerError(ModelError):
     """A model server refuses, fails or times out."""
+
+
+class SchemaError(ModelError):
+    """A reply does not fit the schema that was asked for; `reply` is what the model said."""
+
+    def __init__(self, message: str, *, hint: str = "", reply: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reply = reply
 
 
 class BudgetExceededError(RagkitError):

@@ -8,7 +8,7 @@ from typing import cast
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.index.snapshot import Snapshot
 from ragkit.plugins import asks_for, create, part
-from ragkit.protocols import Chunker, Embedder, LanguageModel, Retriever, Selector
+from ragkit.protocols import Chunker, Embedder, Enricher, LanguageModel, Retriever, Selector
 from ragkit.retrievers.store import Store
 
 
@@ -21,8 +21,18 @@ def make_embedder(config: PipelineConfig) -> Embedder:
 
 def make_chunker(config: PipelineConfig, embedder: Embedder) -> Chunker:
     """Return the configured chunker; sizes count the tokens of `embedder`."""
-    made = _make("chunkers", config.chunker, tokenizer=embedder.tokenizer, embedder=embedder)
+    chosen, asked = _with_language_model("chunkers", config.chunker)
+    made = _make("chunkers", chosen, tokenizer=embedder.tokenizer, embedder=embedder, **asked)
     return cast(Chunker, made)
+
+
+def make_enrichers(config: PipelineConfig, embedder: Embedder) -> list[Enricher]:
+    """Return the configured enrichers, in order."""
+    made = []
+    for part_config in config.enrichers:
+        chosen, asked = _with_language_model("enrichers", part_config)
+        made.append(cast(Enricher, _make("enrichers", chosen, embedder=embedder, **asked)))
+    return made
 
 
 def make_store(config: PipelineConfig, snapshot: Snapshot) -> Store:
@@ -60,7 +70,30 @@ def make_selector(config: PipelineConfig, name: str | None, count: Callable[[Seq
 
 def make_language_model(config: PipelineConfig) -> LanguageModel:
     """Return the configured language model; no weights are loaded before they are needed."""
-    return cast(LanguageModel, _make("language_models", config.language_model))
+    return language_model(config.language_model)
+
+
+def language_model(chosen: PartConfig) -> LanguageModel:
+    """Return the language model `chosen` behind the on-disk cache; no weights are loaded before they are needed."""
+    from ragkit.models.cached import cached_language_model
+
+    return cached_language_model(cast(LanguageModel, _make("language_models", chosen)))
+
+
+def _with_language_model(kind: str, chosen: PartConfig) -> tuple[PartConfig, dict[str, object]]:
+    """Return `chosen` without its option `model`, and the language model which that option names.
+
+    `model` is one word as on the command line (`ragkit.models.spec`) or a part with options; without it a part that
+    asks for a language model gets the default one, whatever answers questions: an index must not depend on that.
+    """
+    if not asks_for(kind, chosen.name, "language_model"):
+        return chosen, {}
+    from ragkit.models.spec import parse_llm
+
+    rest = {key: value for key, value in chosen.options.items() if key != "model"}
+    named = chosen.options.get("model", PartConfig(name="local"))
+    model = parse_llm(named) if isinstance(named, str) else PartConfig.model_validate(named)
+    return PartConfig(name=chosen.name, options=rest), {"language_model": language_model(model)}
 
 
 def _make(kind: str, chosen: PartConfig, **resources: object) -> object:

@@ -36,6 +36,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "sentence": "ragkit.chunkers.sentence:SentenceChunker",
         "recursive": "ragkit.chunkers.recursive:RecursiveChunker",
         "semantic": "ragkit.chunkers.semantic:SemanticChunker",
+        "perplexity": "ragkit.chunkers.perplexity:PerplexityChunker",
+        "margin_sampling": "ragkit.chunkers.margin_sampling:MarginSamplingChunker",
+    },
+    "enrichers": {
+        "summary": "ragkit.enrichers.summary:SummaryEnricher",
+        "rewrite": "ragkit.enrichers.rewrite:RewriteEnricher",
     },
     "embedders": {
         "sentence_transformer": "ragkit.models.embedder:SentenceTransformerEmbedder",
@@ -57,6 +63,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "language_models": {
         "local": "ragkit.models.local:LocalLanguageModel",
         "served": "ragkit.models.served:ServedLanguageModel",
+        "vllm": "ragkit.models.vllm:VllmLanguageModel",
     },
 }
 

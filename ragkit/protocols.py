@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from ragkit.budget import Meter
+from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
 from ragkit.schema import Chunked, Document, Hit, Selection
 
 Vectors = NDArray[np.float32]
@@ -57,6 +59,17 @@ class Tokenizer(Protocol):
 
 
 @runtime_checkable
+class BoundedTokenizer(Tokenizer, Protocol):
+    """A tokenizer whose tokens never cross certain places, so that cutting there changes no token."""
+
+    word_bounded: bool
+
+    def keeps_tokens(self, text: str, position: int) -> bool:
+        """Return whether cutting `text` at `position` is proven to leave all tokens as they are."""
+        ...
+
+
+@runtime_checkable
 class Chunker(Protocol):
     """Cuts documents into chunks."""
 
@@ -69,7 +82,8 @@ class Chunker(Protocol):
         """Yield every document, in order, with its chunks, in order.
 
         Many documents come in so that tokenizers and models see full batches; implementations must stream (hold a
-        bounded number of documents).
+        bounded number of documents). A document that cannot be cut (a model failed on it) comes without chunks and
+        with the reason in `Chunked.failure`; the rest goes on.
         """
         ...
 
@@ -142,9 +156,20 @@ class Segment(NamedTuple):
     chunk_id: str | None = None
 
 
+Prompt = Sequence[Segment]
+"""What a model is asked: the long text first, the varying question last, so that prefix and chunk caches work."""
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
 @runtime_checkable
 class LanguageModel(Protocol):
-    """Generates text from a prompt made of segments."""
+    """Four abilities of a causal language model over prompts made of segments; all but `generate` work in bulk.
+
+    Bulk results come in the order asked. Where one prompt fails, what was computed before is in the cache
+    (`ragkit.models.cached`), so asking again costs only the rest. `meter` is charged before and after every call and
+    raises BudgetExceededError. An ability that a model lacks raises UnsupportedError, naming what has it.
+    """
 
     name: str
     fingerprint: str
@@ -155,19 +180,92 @@ class LanguageModel(Protocol):
         """Return the number of tokens of each text for this model."""
         ...
 
-    def generate(self, prompt: Sequence[Segment], *, max_tokens: int, meter: Meter | None = None) -> str:
-        """Return the model's greedy reply to `prompt`, at most `max_tokens` long."""
+    def generate(
+        self, prompt: Prompt, *, max_tokens: int, meter: Meter | None = None, sampling: Sampling = GREEDY
+    ) -> str:
+        """Return the model's reply to `prompt`, at most `max_tokens` long."""
+        ...
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        meter: Meter | None = None,
+        sampling: Sampling = GREEDY,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Return the reply to each prompt."""
+        ...
+
+    def generate_records(
+        self,
+        prompts: Sequence[Prompt],
+        schema: type[Record],
+        *,
+        max_tokens: int,
+        meter: Meter | None = None,
+        sampling: Sampling = GREEDY,
+        progress: Progress | None = None,
+    ) -> list[Record]:
+        """Return one instance of `schema` for each prompt; decoding is constrained to JSON that fits it.
+
+        Raises SchemaError, with the reply, where `max_tokens` ended the JSON too early or a value is out of range.
+        """
+        ...
+
+    def score(
+        self,
+        texts: Sequence[str],
+        *,
+        contexts: Sequence[str] | None = None,
+        windows: Windows = DEFAULT_WINDOWS,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+    ) -> list[TokenScores]:
+        """Return the scores of every token of each text, given the context of the same place (not itself scored)."""
+        ...
+
+    def label_probabilities(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        *,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the probability of each label right after each prompt, shape (prompts, labels).
+
+        They are those of the whole vocabulary's softmax: their sum tells how much the model wants to say something
+        else. Labels of several tokens get the product of their tokens' probabilities.
+        """
+        ...
+
+
+@runtime_checkable
+class Enricher(Protocol):
+    """Adds to what is embedded and searched of a chunk; the text that is shown never changes."""
+
+    name: str
+    fingerprint: str
+
+    def enrich(self, batch: Sequence[Chunked], progress: Progress | None = None) -> list[Chunked]:
+        """Return the same documents and spans with `index_text` and metadata changed; a failure as Chunked.failure."""
         ...
 
 
 __all__ = [
+    "BoundedTokenizer",
     "Chunker",
     "Corpus",
     "Embedder",
+    "Enricher",
     "Gaps",
     "LanguageModel",
     "Loader",
     "Progress",
+    "Prompt",
+    "Record",
     "Retriever",
     "Rows",
     "Segment",

@@ -105,6 +105,8 @@ class Chunked(NamedTuple):
 
     document: Document
     chunks: Sequence[Chunk]
+    failure: str | None = None
+    """Why the document could not be cut or enriched; such a document has no chunks and is not indexed."""
 
 
 @dataclass(frozen=True, slots=True)

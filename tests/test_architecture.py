@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ragkit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-CONTRACTS = {"schema", "errors", "identity", "budget", "protocols", "plugins", "config"}
+CONTRACTS = {"schema", "errors", "identity", "budget", "protocols", "plugins", "config", "inference"}
 LEVELS: list[set[str]] = [
     CONTRACTS,
     {"models", "loaders", "index"},
-    {"chunkers", "retrievers", "selectors", "answering"},
+    {"chunkers", "enrichers", "retrievers", "selectors", "answering"},
     {"pipeline", "ingest", "parts", "corpus", "compatibility"},
     {"eval"},
     {"cli"},
