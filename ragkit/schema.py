@@ -6,11 +6,11 @@ All are frozen and slotted. Offsets are Unicode code points into `Document.text`
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ragkit.errors import ContractError
 from ragkit.identity import content_hash
@@ -100,13 +100,19 @@ class Chunk:
         return cls(document.doc_id, start, end, document.text[start:end], metadata=metadata)
 
 
-class Chunked(NamedTuple):
-    """A document together with its chunks, in order of their start."""
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """A document together with its chunks, in order of their start; unpacks as that pair."""
 
     document: Document
     chunks: Sequence[Chunk]
     failure: str | None = None
     """Why the document could not be cut or enriched; such a document has no chunks and is not indexed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the document, then its chunks, so that `for document, chunks in chunker.chunk(...)` reads well."""
+        yield self.document
+        yield self.chunks
 
 
 @dataclass(frozen=True, slots=True)
