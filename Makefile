@@ -15,7 +15,7 @@ PYTEST_FLAGS ?= -n 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv models demo test check crash docs constraints clean
+.PHONY: help venv models demo test check results crash docs constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -49,6 +49,11 @@ check: $(STAMP)
 bench-%: models
 	$(BIN)/python -m pip install --quiet --use-pep517 --constraint $(CONSTRAINTS) --editable '.[bench]'
 	$(BIN)/python -m benchmarks.$* $(ARGS)
+
+# Measures what benchmarks/RESULTS.md reports and writes it there; ARGS names blocks, all of them take hours.
+results: models
+	$(BIN)/python -m pip install --quiet --use-pep517 --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python -m benchmarks.results $(ARGS)
 
 # kill -9 in the middle of indexing, fifty times.
 crash: models
