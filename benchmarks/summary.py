@@ -16,7 +16,7 @@ PREFERRED = (
 
 def digest(result: ExperimentResult) -> Iterator[str]:
     """Yield tables with one row for each system and one column for each set: mean, difference, interval, verdict."""
-    measures = [measure for measure in PREFERRED if measure in result.measures] or result.measures[:2]
+    measures = _measures(result)
     for measure in measures:
         yield f"**{measure}**: mean of the baseline; for the others the paired difference to it, [95 % interval] over"
         yield "questions, in points of 100; bold where a difference is shown (all intervals, corrected p < 0.05)."
@@ -57,5 +57,16 @@ def _difference(item: Comparison) -> str:
 
 
 def details(result: ExperimentResult) -> str:
-    """Return all tables of the experiment, with its definition."""
-    return markdown(result)
+    """Return the overview of every set, and the tests of the measures in the digest."""
+    return shortened(markdown(result), _measures(result))
+
+
+def shortened(text: str, measures: list[str]) -> str:
+    """Return the Markdown of a result without the tables of tests of all measures but `measures`."""
+    head, *sections = text.split("\n### ")
+    kept = [part for part in sections if part.partition("\n")[0].partition(": ")[2].split(", lower")[0] in measures]
+    return "\n### ".join([head, *kept]).rstrip() + "\n"
+
+
+def _measures(result: ExperimentResult) -> list[str]:
+    return [measure for measure in PREFERRED if measure in result.measures] or result.measures[:2]
