@@ -149,6 +149,22 @@ class Selector(Protocol):
         ...
 
 
+@runtime_checkable
+class Reranker(Protocol):
+    """Judges how well a text answers a question; a higher score is better."""
+
+    name: str
+    fingerprint: str
+    scale: Literal["probability", "cosine", "logit", "unbounded"]
+    """What its scores are, so that a cut rule can refuse or calibrate them."""
+    window: int | None
+    """Tokens of question and text together that are read; None where there is no limit."""
+
+    def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return one score per text, shape (texts,); finite, and the same whatever else is in the batch."""
+        ...
+
+
 class Segment(NamedTuple):
     """One piece of a prompt; a piece that shows a chunk names it, so that a KV cache knows where its chunks are."""
 
@@ -266,6 +282,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "Record",
+    "Reranker",
     "Retriever",
     "Rows",
     "Segment",
