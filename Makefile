@@ -1,11 +1,13 @@
 # make demo    everything from nothing to three answers with citations
 # make test    the whole suite, in an environment of its own
+# make test-vllm   the tests of vLLM on a CPU, in another environment (Linux on x86-64; 3 GB)
 # make check   linter, formatter and strict types
 #
 # Needs Python 3.11 or newer, git and make; the package index is the only network.
 
 PYTHON ?= $(shell scripts/find_python)
 VENV := .venv
+VLLM_VENV := .venv-vllm
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # All packages come from here: what runs is what was tested.
@@ -15,10 +17,10 @@ PYTEST_FLAGS ?= -n 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv models demo test check results crash docs constraints clean
+.PHONY: help venv models demo test check results crash docs constraints clean venv-vllm test-vllm requirements-vllm
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 venv: $(STAMP)
 
@@ -39,6 +41,18 @@ demo: models
 
 test: models
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# vLLM pins other versions of what ragkit needs, so it has an environment of its own; the models are the same files.
+venv-vllm: $(VLLM_VENV)/.installed
+
+$(VLLM_VENV)/.installed: pyproject.toml requirements-vllm.txt scripts/make_vllm_venv
+	@echo 'Installing vLLM into $(VLLM_VENV); the first time takes some minutes.'
+	scripts/make_vllm_venv "$(PYTHON)" $(VLLM_VENV)
+	@touch $@
+
+test-vllm: venv-vllm
+	$(VLLM_VENV)/bin/ragkit models fetch
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -67,6 +81,12 @@ docs: $(STAMP)
 constraints: $(STAMP)
 	$(BIN)/python scripts/write_constraints.py
 
+# After it a green `make test-vllm`.
+requirements-vllm:
+	scripts/make_venv "$(PYTHON)" $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet packaging
+	$(VLLM_VENV)/bin/python scripts/write_vllm_requirements.py
+
 clean:
-	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

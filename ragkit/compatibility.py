@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ragkit.config import PartConfig
+from ragkit.config import PartConfig, PipelineConfig
 from ragkit.errors import IndexMismatchError
 from ragkit.index.header import IndexHeader
 from ragkit.protocols import Embedder
@@ -34,12 +34,18 @@ def check_built_alike(folder: Path, built: IndexHeader, asked: IndexHeader) -> N
     }
     for part, is_same in same.items():
         if not is_same:
-            was, wanted = (shown(getattr(header.config, part)) for header in (built, asked))
+            was, wanted = (_written(part, header.config) for header in (built, asked))
             detail = f"{was}; {wanted} was asked for" if was != wanted else f"{was} of another version"
             raise IndexMismatchError(
                 f"{folder} was built with the {part} {detail}.",
                 hint="Keep the index's own, use another --index folder, or start afresh with --rebuild.",
             )
+
+
+def _written(part: str, config: PipelineConfig) -> str:
+    """Return the named part of a configuration as it is written; a chunker with the enrichers behind it."""
+    also = [shown(enricher) for enricher in config.enrichers] if part == "chunker" else []
+    return " + ".join([shown(getattr(config, part)), *also])
 
 
 def shown(part: PartConfig | str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -47,6 +48,34 @@ class IndexReport:
 
 
 @dataclass(slots=True)
+class _File:
+    """A file on its way into the index; it counts as read once each of its documents is stored."""
+
+    source: str
+    state: SourceState
+    held: dict[str, KnownDocument]
+    seen: set[str] = field(default_factory=set)
+    waiting: int = 0
+    """Documents handed to the chunker that are neither stored nor failed yet."""
+    new: int = 0
+    """Documents stored under ids that the index did not hold."""
+    whole: bool = True
+    """Whether nothing of it failed."""
+    keeps_gone: bool = False
+    """Whether documents that are no longer in the file stay, since what replaces them may be what failed."""
+    read: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A document handed to the chunker, with what it replaces."""
+
+    document: Document
+    old: KnownDocument | None
+    file: _File | None
+
+
+@dataclass(slots=True)
 class Ingest:
     """Counts and collaborators of one run. Chunker and embedder are made only once something needs them."""
 
@@ -60,6 +89,7 @@ class Ingest:
     unchanged: int = 0
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
     _total: int = 0
     _stored: int = 0
     _read: int = 0
@@ -101,14 +131,81 @@ class Ingest:
                 self._flush(batch)
                 chunks = characters = 0
         self._flush(batch)
+        if self._waiting:
+            lost = self._waiting[0].document
+            raise ContractError(
+                f"{lost.source}: the chunker lost a document.",
+                hint="Check the chunker with ragkit.testing.check_chunker.",
+            )
 
     def _flush(self, batch: list[Chunked]) -> None:
-        """Embed and store `batch`, then empty it."""
-        if batch:
-            self.writer.add(batch, self.make_embedder().embed_chunks(batch, self._embedded))
-            batch.clear()
+        """Embed and store `batch`, then empty it; what failed is reported, and the index keeps what it held of it."""
+        ready: list[tuple[Chunked, _Waiting]] = []
+        for chunked in batch:
+            waiting = self._next_waiting(chunked)
+            if chunked.failure is None:
+                ready.append((chunked, waiting))
+            else:
+                self._fail(waiting, chunked.failure)
+        batch.clear()
+        if ready:
+            chunkeds = [chunked for chunked, _ in ready]
+            vectors = self.make_embedder().embed_chunks(chunkeds, self._embedded)
+            for _, waiting in ready:
+                self._replace(waiting)
+            self.writer.add(chunkeds, vectors)
+            for _, waiting in ready:
+                self._settle(waiting.file)
         self._stored = self._read
         self._embedded("stored", 1, 1)
+
+    def _next_waiting(self, chunked: Chunked) -> _Waiting:
+        """Return what is known about the document that comes out of the chunker; raise ContractError out of order."""
+        if not self._waiting or self._waiting[0].document.doc_id != chunked.document.doc_id:
+            raise ContractError(
+                f"{chunked.document.source}: the chunker gave a document out of order.",
+                hint="Check the chunker with ragkit.testing.check_chunker.",
+            )
+        return self._waiting.popleft()
+
+    def _fail(self, waiting: _Waiting, reason: str) -> None:
+        document, file = waiting.document, waiting.file
+        named = "" if document.doc_id == document.text_hash else f"document {document.doc_id!r}: "
+        self.failed.append(Failure(document.source, named + reason))
+        if file is not None:
+            file.whole = False
+            file.keeps_gone |= waiting.old is None
+        self._settle(file)
+
+    def _replace(self, waiting: _Waiting) -> None:
+        """Remove the old version of a document that is about to be stored, and count it."""
+        if waiting.old is not None:
+            self.writer.remove(waiting.old.doc_row)
+            self.updated += 1
+        elif waiting.file is not None:
+            waiting.file.new += 1
+        else:
+            self.added += 1
+
+    def _settle(self, file: _File | None) -> None:
+        """Count one document of `file` as done; the last one finishes the file."""
+        if file is not None:
+            file.waiting -= 1
+            self._finish(file)
+
+    def _finish(self, file: _File) -> None:
+        """Remove what a file no longer holds and mark it as read, once it is read and nothing of it is waiting."""
+        if not file.read or file.waiting:
+            return
+        gone = [] if file.keeps_gone else [old for doc_id, old in file.held.items() if doc_id not in file.seen]
+        for old in gone:
+            self.writer.remove(old.doc_row)
+        replaced = min(file.new, len(gone))
+        self.updated += replaced
+        self.added += file.new - replaced
+        self.removed += len(gone) - replaced
+        if file.whole:
+            self.writer.put_source(file.source, file.state)
 
     def _embedded(self, stage: str, done: int, total: int | None) -> None:  # noqa: ARG002 - the signature of Progress
         """Report bytes: all that was stored, and the embedded share of what was read since."""
@@ -126,12 +223,8 @@ class Ingest:
                 continue
             if old is not None and old.doc_row == _JUST_ADDED:
                 raise ContractError(f"The document {document.doc_id!r} of {document.source} was given twice.")
-            if old is not None:
-                self.writer.remove(old.doc_row)
-                self.updated += 1
-            else:
-                self.added += 1
             held[document.doc_id] = KnownDocument(_JUST_ADDED, document_content(document))
+            self._waiting.append(_Waiting(document, old, None))
             yield document
 
     def _changed(
@@ -157,44 +250,31 @@ class Ingest:
 
     def _documents_of(self, file: SourceFile, state: SourceState) -> Iterator[Document]:
         source = str(file.path)
-        held = self.writer.documents_of(source)
-        seen: set[str] = set()
-        new = 0
-        failures = len(self.failed)
+        entry = _File(source, state, self.writer.documents_of(source))
         unread = file.size
         for item in read(file.path, self.caps):
-            if isinstance(item, Document):
-                # A file of many records moves the bar with every record; compressed ones reach their size early.
-                unread -= (credit := min(unread, len(item.text)))
-                self._read += credit
             if isinstance(item, Failure):
                 self.failed.append(item)
+                entry.whole = False
                 continue
-            if item.doc_id in seen:
+            # A file of many records moves the bar with every record; compressed ones reach their size early.
+            unread -= (credit := min(unread, len(item.text)))
+            self._read += credit
+            if item.doc_id in entry.seen:
                 continue
-            seen.add(item.doc_id)
-            old = held.get(item.doc_id)
+            entry.seen.add(item.doc_id)
+            old = entry.held.get(item.doc_id)
             if old is not None and old.content == document_content(item):
                 self.unchanged += 1
                 continue
-            if old is not None:
-                self.writer.remove(old.doc_row)
-                self.updated += 1
-            else:
-                new += 1
+            entry.waiting += 1
+            self._waiting.append(_Waiting(item, old, entry))
             yield item
         self._read += unread
-        if not seen and len(self.failed) > failures:
+        if not entry.seen and not entry.whole:
             return  # Unreadable now: what was indexed before stays, and the next run tries again.
-        gone = [document for doc_id, document in held.items() if doc_id not in seen]
-        for document in gone:
-            self.writer.remove(document.doc_row)
-        replaced = min(new, len(gone))
-        self.updated += replaced
-        self.added += new - replaced
-        self.removed += len(gone) - replaced
-        if len(self.failed) == failures:
-            self.writer.put_source(source, state)
+        entry.read = True
+        self._finish(entry)
 
 
 def nothing_found(roots: Sequence[Path], skipped: int) -> LoadError:

@@ -81,8 +81,8 @@ class Pipeline:
 
     @cached_property
     def chunker(self) -> Chunker:
-        """The configured chunker."""
-        return make_chunker(self.config, self.embedder)
+        """The configured chunker, with the configured enrichers behind it."""
+        return make_chunker(self.config, self.embedder, self._progress)
 
     @cached_property
     def language_model(self) -> LanguageModel:
@@ -144,7 +144,7 @@ class Pipeline:
         self, question: str, hits: Sequence[Hit], *, selector: str | None = None, limit: int | None = None
     ) -> Selection:
         """Return which of `hits` go into the prompt, within `limit` tokens of the answering model."""
-        part = make_selector(self.config, selector, count=self.language_model.count)
+        part = make_selector(self.config, selector, self.language_model.count, lambda: self.embedder)
         return part.select(question, hits, limit, SnapshotCorpus(self.snapshot))
 
     def ask(
@@ -283,13 +283,17 @@ class Pipeline:
             self._snapshot = None
 
 
-def chunk_file(path: str | Path, config: PipelineConfig | None = None) -> Iterator[Chunked]:
+def chunk_file(
+    path: str | Path, config: PipelineConfig | None = None, *, progress: Progress | None = None
+) -> Iterator[Chunked]:
     """Yield the documents of one file with their chunks, without any index.
+
+    One that a model failed on comes with the reason (`Chunked.failure`).
 
     Raises LoadError with the reason if the file cannot be read.
     """
     settings = config or PipelineConfig()
-    chunker = make_chunker(settings, make_embedder(settings))
+    chunker = make_chunker(settings, make_embedder(settings), progress)
 
     def documents() -> Iterator[Document]:
         for item in read(Path(path).resolve(), settings.loading):

@@ -59,11 +59,22 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "selectors": {
         "top_k": "ragkit.selectors.top_k:TopKSelector",
         "mmr": "ragkit.selectors.mmr:MmrSelector",
+        "score_cut": "ragkit.selectors.score_cut:ScoreCutSelector",
+        "tree_search": "ragkit.selectors.tree_search:TreeSearchSelector",
+    },
+    "rerankers": {
+        "cross_encoder": "ragkit.rerankers.cross_encoder:CrossEncoderReranker",
+        "maxsim": "ragkit.rerankers.maxsim:MaxSimReranker",
+        "likelihood": "ragkit.rerankers.likelihood:LikelihoodReranker",
+        "cosine": "ragkit.rerankers.cosine:CosineReranker",
+        "bm25": "ragkit.rerankers.bm25:Bm25Reranker",
+        "fusion": "ragkit.rerankers.fusion:FusionReranker",
     },
     "language_models": {
         "local": "ragkit.models.local:LocalLanguageModel",
         "served": "ragkit.models.served:ServedLanguageModel",
         "vllm": "ragkit.models.vllm:VllmLanguageModel",
+        "cache": "ragkit.models.cache_lm:CacheLanguageModel",
     },
 }
 
@@ -133,12 +144,14 @@ def _checked(
     parameters = inspect.signature(constructor).parameters
     hints = get_type_hints(constructor.__init__)
     allowed = [key for key in parameters if key not in exclude]
+    written = {"language_model": "model", "reranker": "reranker", "members": "rerankers"}  # see `ragkit.parts`
+    shown = [*allowed, *(option for resource, option in written.items() if resource in parameters)]
     label = f"{kind[:-1].replace('_', ' ')} {name!r}"
     for key in options:
         if key not in allowed:
             raise ConfigError(
                 f"The {label} has no option {key!r}.",
-                hint=f"{suggestion(key, allowed)} Options: {', '.join(allowed) or 'none'}.".lstrip(),
+                hint=f"{suggestion(key, shown)} Options: {', '.join(shown) or 'none'}.".lstrip(),
             )
     fields: dict[str, Any] = {key: (hints.get(key, Any), ...) for key in options}
     model = create_model(

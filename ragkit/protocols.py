@@ -161,7 +161,12 @@ class Reranker(Protocol):
     """Tokens of question and text together that are read; None where there is no limit."""
 
     def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return one score per text, shape (texts,); finite, and the same whatever else is in the batch."""
+        """Return one score per text, shape (texts,); finite, and the same whatever else is in the batch.
+
+        One that ranks the texts against each other has an attribute `listwise` that is true. Further attributes that
+        are used where a reranker has them: `calibration`, the name of the one that suits its scores, and
+        `count(texts)`, the tokens of texts in the unit of `window`.
+        """
         ...
 
 

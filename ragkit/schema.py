@@ -140,11 +140,17 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a selector kept, best first, what it dropped and why, and the tokens of the kept texts."""
+    """What a selector kept, best first, what it dropped and why, and the tokens of the kept texts.
+
+    Where `ordered`, the hits stand in the order in which the prompt is to show them instead. `trace` says how the
+    selector decided, in JSON's types; it takes no part in comparisons, as it may hold times.
+    """
 
     hits: tuple[Hit, ...]
     dropped: tuple[Dropped, ...] = ()
     tokens: int = 0
+    ordered: bool = False
+    trace: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

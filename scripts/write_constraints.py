@@ -7,7 +7,7 @@ Local version suffixes (torch's +cpu) are dropped, so that the file fits every m
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[1]
 HEADER = "# Written by scripts/write_constraints.py: the versions that the tests passed with.\n"
 
 
-def required() -> list[str]:
-    """Return what pyproject.toml asks for, the extra `dev` included; the installed metadata may be older."""
+def required(extra: str | None = "dev") -> list[str]:
+    """Return what pyproject.toml asks for, and the `extra` with it; the installed metadata may be older."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    return [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ())]
 
 
-def closure(requirements: Iterable[str]) -> dict[str, str]:
-    """Return the installed version of everything that `requirements` need here."""
+def closure(requirements: Iterable[str], without: Collection[str] = ()) -> dict[str, str]:
+    """Return the installed version of everything that `requirements` need here, the packages `without` left out."""
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [(Requirement(line), frozenset[str]()) for line in requirements]
@@ -36,7 +36,7 @@ def closure(requirements: Iterable[str]) -> dict[str, str]:
         if needed.marker is not None and not any(needed.marker.evaluate(each) for each in environments):
             continue
         package, extras = canonicalize_name(needed.name), frozenset(needed.extras)
-        if (package, extras) in seen:
+        if (package, extras) in seen or package in without:
             continue
         seen.add((package, extras))
         installed = distribution(package)

@@ -16,6 +16,8 @@ settings.register_profile("default", deadline=None, max_examples=50, suppress_he
 settings.register_profile("nightly", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+os.environ.setdefault("RAGKIT_LLM_CACHE", "off")  # tests ask the models, not what they once said
+
 DATA = Path(os.environ.get("RAGKIT_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
 

@@ -21,9 +21,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 CONTRACTS = {"schema", "errors", "identity", "budget", "protocols", "plugins", "config", "inference"}
 LEVELS: list[set[str]] = [
     CONTRACTS,
-    {"models", "loaders", "index"},
-    {"chunkers", "enrichers", "retrievers", "selectors", "answering"},
-    {"pipeline", "ingest", "parts", "corpus", "compatibility"},
+    {"models", "loaders", "index", "scoring"},
+    {"chunkers", "enrichers", "retrievers", "rerankers", "selectors", "answering"},
+    {"pipeline", "ingest", "parts", "corpus", "compatibility", "enriching"},
     {"eval"},
     {"cli"},
 ]

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ragkit.answering.cite import cite
+from ragkit.answering.cite import cite, without_markers
 from ragkit.answering.prompt import INSTRUCTION, build_prompt, prompt_order, prompt_tokens
 from ragkit.answering.reply import tidied
 from ragkit.budget import Meter
 from ragkit.errors import ModelError
-from ragkit.protocols import LanguageModel
+from ragkit.protocols import LanguageModel, Segment
 from ragkit.schema import Answer, Dropped, Hit, Selection
 
 NOTHING_FOUND = "Nothing relevant was found in the index."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question made ready for a model: the prompt and the hits it shows, in its order, and the trace so far.
+
+    `prompt` is empty where nothing was selected: then the model is not asked.
+    """
+
+    question: str
+    shown: tuple[Hit, ...]
+    prompt: tuple[Segment, ...]
+    trace: dict[str, Any]
 
 
 def answer(
@@ -32,40 +46,78 @@ def answer(
     `hits` and `seconds` are what earlier stages considered and took; they go into the trace. Without a selected chunk
     the model is not asked. Raises what the model raises, BudgetExceededError before a limit of `meter` is passed.
     """
-    timing = dict(seconds or {})
+    asked = prepare(question, selection, model, max_tokens=max_tokens, hits=hits, seconds=seconds)
+    if not asked.prompt:
+        return nothing_found(asked, model)
+    started = time.perf_counter()
+    reply = model.generate(asked.prompt, max_tokens=max_tokens, meter=meter)
+    asked.trace["seconds"]["generate"] = time.perf_counter() - started
+    found = finish(asked, reply, model)
+    return found if meter is None else replace(found, trace={**found.trace, "spent": meter.report()})
+
+
+def prepare(
+    question: str,
+    selection: Selection,
+    model: LanguageModel,
+    *,
+    max_tokens: int,
+    hits: Sequence[Hit] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Asked:
+    """Return the prompt that asks `question` of the selected chunks; raise ModelError if not one of them fits it.
+
+    Many questions can be prepared, put to the model in one call, and each reply given to `finish`.
+    """
     trace: dict[str, Any] = {
         "model": model.name,
         "hits": [_hit(hit) for hit in hits or selection.hits],
         "kept": [hit.chunk_id for hit in selection.hits],
         "dropped": [_dropped(dropped) for dropped in selection.dropped],
-        "seconds": timing,
+        "selection": dict(selection.trace),
+        "seconds": dict(seconds or {}),
+        "model_called": False,
     }
     if not selection.hits:
-        return Answer(question, NOTHING_FOUND, model.name, trace=trace | {"model_called": False})
-    started = time.perf_counter()
+        return Asked(question, (), (), trace)
     kept, left_out = _fitting(question, selection.hits, model, max_tokens)
     if not kept:
         raise ModelError(
             f"Not one source fits the prompt: {left_out[-1].reason}.",
             hint="Use smaller chunks, ask for a shorter answer, or name a model with a longer window.",
         )
-    shown = prompt_order(kept)
-    prompt = build_prompt(question, shown)
-    reply = model.generate(prompt, max_tokens=max_tokens, meter=meter)
-    generated = time.perf_counter()
-    cited = cite(tidied(reply, question, INSTRUCTION), question, shown)
-    timing.update(generate=generated - started, align=time.perf_counter() - generated)
+    shown = tuple(kept if selection.ordered else prompt_order(kept))
+    prompt = tuple(build_prompt(question, shown))
     trace |= {
         "model_called": True,
         "kept": [hit.chunk_id for hit in kept],
         "dropped": [_dropped(dropped) for dropped in (*selection.dropped, *left_out)],
         "prompt_tokens": prompt_tokens(model, prompt),
+    }
+    return Asked(question, shown, prompt, trace)
+
+
+def finish(asked: Asked, reply: str, model: LanguageModel) -> Answer:
+    """Return the answer that `reply` is, with the spans of the shown hits that support it."""
+    started = time.perf_counter()
+    cited = cite(tidied(reply, asked.question, INSTRUCTION), asked.question, asked.shown)
+    timing = {**asked.trace["seconds"], "align": time.perf_counter() - started}
+    trace = asked.trace | {
+        "seconds": timing,
         "answer_tokens": model.count([reply])[0],
         "markers": {"agreed": cited.agreed, "disagreed": cited.disagreed},
     }
-    if meter is not None:
-        trace["spent"] = meter.report()
-    return Answer(question, cited.text, model.name, cited.citations, cited.unsupported, trace=trace)
+    return Answer(asked.question, cited.text, model.name, cited.citations, cited.unsupported, trace=trace)
+
+
+def nothing_found(asked: Asked, model: LanguageModel) -> Answer:
+    """Return the answer to a question for which nothing was selected."""
+    return Answer(asked.question, NOTHING_FOUND, model.name, trace=asked.trace)
+
+
+def plain(asked: Asked, reply: str) -> str:
+    """Return the text of the answer that `reply` is, without any markers: what is compared with gold answers."""
+    return without_markers(tidied(reply, asked.question, INSTRUCTION), len(asked.shown))
 
 
 def _fitting(

@@ -64,6 +64,15 @@ def cite(reply: str, question: str, hits: Sequence[Hit]) -> Cited:
     return Cited("".join(out).strip(), tuple(citations.values()), tuple(unsupported), agreed, disagreed)
 
 
+def without_markers(reply: str, sources: int) -> str:
+    """Return `reply` without the markers that name one of so many sources.
+
+    >>> without_markers("In 1932 [2]. It is green.[1]", 2)
+    'In 1932. It is green.'
+    """
+    return _without_markers(reply, sources)[0].strip()
+
+
 def _without_markers(reply: str, sources: int) -> tuple[str, list[tuple[int, set[int]]]]:
     """Return `reply` without the markers that name sources, and where each stood in what remains.
 

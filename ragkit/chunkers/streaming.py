@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ragkit.chunkers.attempts import Failed
 from ragkit.chunkers.packing import Limits, TokenView
 from ragkit.chunkers.spans import Span, cut_position, skip_space, trim_end
 from ragkit.errors import ConfigError
-from ragkit.protocols import Tokenizer
+from ragkit.protocols import BoundedTokenizer, Tokenizer
 from ragkit.schema import Chunk, Chunked, Document
 
 BATCH_CHARACTERS = 1 << 21
@@ -55,6 +56,18 @@ def assemble(batch: Sequence[tuple[Document, list[Span]]], tokenizer: Tokenizer,
         yield Chunked(document, [Chunk.of(document, start, end, metadata) for start, end, metadata in spans])
 
 
+def assemble_or_fail(
+    documents: Sequence[Document], cut: Sequence[list[Span] | Failed], tokenizer: Tokenizer, limits: Limits
+) -> Iterator[Chunked]:
+    """Yield each document with the chunks of its spans, or without any and with the reason why it could not be cut."""
+    given = list(zip(documents, cut, strict=True))
+    assembled = assemble(
+        [(document, found) for document, found in given if not isinstance(found, Failed)], tokenizer, limits
+    )
+    for document, found in given:
+        yield Chunked(document, [], found.reason) if isinstance(found, Failed) else next(assembled)
+
+
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
     batch: list[Document] = []
     characters = 0
@@ -69,11 +82,8 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _keeps_tokens(tokenizer: Tokenizer) -> Callable[[str, int], bool] | None:
-    """Return the tokenizer's own proof that a cut changes nothing, if it has one (`HfTokenizer.keeps_tokens`)."""
-    if not getattr(tokenizer, "word_bounded", False):
-        return None
-    found: Callable[[str, int], bool] | None = getattr(tokenizer, "keeps_tokens", None)
-    return found
+    """Return the tokenizer's own proof that a cut changes nothing, if it has one."""
+    return tokenizer.keeps_tokens if isinstance(tokenizer, BoundedTokenizer) and tokenizer.word_bounded else None
 
 
 def _verified(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ragkit.cli import options
 from ragkit.cli.notices import notices
-from ragkit.cli.output import show, write_raw, write_reply
+from ragkit.cli.output import SOME_FAILED, show, write_raw, write_reply
 from ragkit.cli.progress import progress
 from ragkit.cli.settings import Settings, for_chunking
 from ragkit.cli.text import visible
@@ -19,6 +19,7 @@ from ragkit.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
     from ragkit.config import PipelineConfig
+    from ragkit.protocols import Progress
     from ragkit.schema import Chunked, Document
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The file to chunk.", show_default=False)]
@@ -32,37 +33,45 @@ def chunk(
     file: File,
     *,
     chunker: options.Chunker = None,
+    chunker_model: options.ChunkerModel = None,
     chunk_size: options.ChunkSize = None,
     overlap: options.Overlap = None,
+    enrich: options.Enrich = None,
     embedder: options.Embedder = None,
     config: options.Config = None,
     doc: DocId = None,
     as_text: AsText = False,
     as_json: options.Json = False,
 ) -> int:
-    """Show how a chunker cuts a file; nothing is indexed."""
+    """Show how a chunker cuts a file; nothing is indexed.
+
+    Exit status 3 says that a model failed on some of its documents.
+    """
     if not file.is_file():
         raise UsageError(f"There is no file {str(file)!r}.", hint="Check the spelling.")
-    settings = for_chunking(Settings(config, chunker, chunk_size, overlap, embedder))
+    enrichers = options.given_names(enrich)
+    settings = for_chunking(
+        Settings(config, chunker, chunk_size, overlap, embedder, enrich=enrichers, chunker_model=chunker_model)
+    )
     if as_text:
         _write_text(file, _only(file, _documents(file, settings), doc), as_json)
         return 0
-    with notices(silent=as_json), progress("Chunking", silent=as_json):
-        chunked = _chunked(file, settings, doc)
+    with notices(silent=as_json), progress("Chunking", silent=as_json) as report:
+        chunked = _chunked(file, settings, doc, report)
     if as_json:
         from ragkit.cli.contract import ChunkingReply
 
         write_reply(ChunkingReply.of(str(file.resolve()), settings.chunker.name, chunked))
     else:
         _show(chunked, settings)
-    return 0
+    return SOME_FAILED if any(item.failure for item in chunked) else 0
 
 
-def _chunked(file: Path, config: PipelineConfig, doc: str | None) -> list[Chunked]:
+def _chunked(file: Path, config: PipelineConfig, doc: str | None, report: Progress | None) -> list[Chunked]:
     """Return the documents of `file` with their chunks, only the one named `doc` if it is given."""
     from ragkit.pipeline import chunk_file
 
-    found = list(chunk_file(file, config))
+    found = list(chunk_file(file, config, progress=report))
     if doc is None:
         return found
     chosen = [chunked for chunked in found if chunked.document.doc_id == doc]
@@ -123,12 +132,17 @@ def _show(found: Sequence[Chunked], config: PipelineConfig) -> None:
     from ragkit.parts import make_embedder
 
     tokenizer = make_embedder(config).tokenizer
-    for document, chunks in found:
+    for item in found:
+        document, chunks = item
         if len(found) > 1:
             show(Text(visible(document.doc_id), style="bold"))
+        if item.failure is not None:
+            show(Text(f"could not be cut: {visible(item.failure)}", style="bold red"))
         counts = tokenizer.count([piece.text for piece in chunks])
         for number, (piece, tokens) in enumerate(zip(chunks, counts, strict=True), start=1):
             label = f"── {number}  [{piece.start}:{piece.end}]  {tokens} tokens"
             show(Text(label, style="dim"), Text(visible(piece.text), style=_COLOURS[number % 2]))
+            if piece.index_text != piece.text:
+                show(Text(f"   searched as: {visible(piece.index_text)}", style="dim"))
     total = sum(len(chunks) for _, chunks in found)
     show(Text(f"{total} chunks by {config.chunker.name!r}.", style="dim"))

@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
+from ragkit.cli.eval_replies import EvalReply, TuneReply
+from ragkit.cli.reply import Reply
 from ragkit.cli.text import encodable
 
 if TYPE_CHECKING:
@@ -20,13 +22,29 @@ if TYPE_CHECKING:
     from ragkit.models.hub import ModelInfo
     from ragkit.schema import Answer, Chunked, Citation, Document, Hit
 
+__all__ = [
+    "COMMANDS",
+    "AskReply",
+    "ChunkReply",
+    "ChunkingReply",
+    "CitationReply",
+    "ErrorReply",
+    "FailureReply",
+    "HitReply",
+    "IndexReply",
+    "JsonValue",
+    "ModelReply",
+    "ModelsReply",
+    "ProblemReply",
+    "QueryReply",
+    "RepairReply",
+    "Reply",
+    "TextReply",
+    "VerifyReply",
+    "finite",
+]
+
 JsonValue = str | bool | int | FiniteFloat | None
-
-
-class Reply(BaseModel):
-    """What a command says under `--json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ErrorReply(Reply):
@@ -41,7 +59,7 @@ class FailureReply(Reply):
     """One input that was left out."""
 
     source: str = Field(description="The file, or the record of a file")
-    reason: str = Field(description="Why it could not be read")
+    reason: str = Field(description="Why it could not be read, cut or enriched")
 
 
 class IndexReply(Reply):
@@ -53,7 +71,9 @@ class IndexReply(Reply):
     updated: int = Field(description="Documents whose content changed", ge=0)
     unchanged: int = Field(description="Documents that were left as they are", ge=0)
     removed: int = Field(description="Documents that are gone from the sources and from the index", ge=0)
-    failed: list[FailureReply] = Field(description="Inputs that could not be read; all others were indexed")
+    failed: list[FailureReply] = Field(
+        description="Inputs that could not be read, or that a model failed on; all others were indexed"
+    )
     seconds: FiniteFloat = Field(description="Wall-clock time of the run", ge=0)
     generation: int = Field(description="Number of the commit that the index is at", ge=0)
 
@@ -180,11 +200,15 @@ class ChunkReply(Reply):
 
 
 class ChunkingReply(Reply):
-    """`ragkit chunk FILE`. `ragkit chunk --text FILE` prints the text that the offsets count in."""
+    """`ragkit chunk FILE`. `ragkit chunk --text FILE` prints the text that the offsets count in.
+
+    Exit status 3 if `failed` is not empty.
+    """
 
     source: str
     chunker: str
     chunks: list[ChunkReply]
+    failed: list[FailureReply] = Field(description="Documents of the file that a model failed on, by their id")
 
     @classmethod
     def of(cls, source: str, chunker: str, documents: Sequence[Chunked]) -> Self:
@@ -203,7 +227,12 @@ class ChunkingReply(Reply):
             for document, found in documents
             for chunk in found
         ]
-        return cls(source=encodable(source), chunker=chunker, chunks=chunks)
+        failed = [
+            FailureReply(source=item.document.doc_id, reason=encodable(item.failure))
+            for item in documents
+            if item.failure is not None
+        ]
+        return cls(source=encodable(source), chunker=chunker, chunks=chunks, failed=failed)
 
 
 class TextReply(Reply):
@@ -305,6 +334,9 @@ COMMANDS: dict[str, type[Reply]] = {
     "ask": AskReply,
     "chunk": ChunkingReply,
     "chunk --text": TextReply,
+    "eval run": EvalReply,
+    "eval score": EvalReply,
+    "eval tune": TuneReply,
     "models": ModelsReply,
     "verify": VerifyReply,
     "repair": RepairReply,

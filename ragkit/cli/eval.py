@@ -128,9 +128,13 @@ def _deliver(result: ExperimentResult, folder: Path, as_json: bool) -> None:
 
         write_reply(EvalReply.of(result, files))
         return
+    from ragkit.eval.experiment import segmentation_table
     from ragkit.eval.experiment.table import overview
 
     for part in result.sets:
         show(Text(f"{part.name}: {len(part.counted)} questions, baseline {part.baseline}", style="bold"))
         show(*(Text(line) for line in overview(part, result.measures)), Text(""))
+    for segments in result.segmentations:
+        show(Text(f"{segments.name}: segments of {len(segments.counted)} documents", style="bold"))
+        show(*(Text(line) for line in segmentation_table.overview(segments)), Text(""))
     show(Text("Written: " + ", ".join(short_path(str(file)) for file in files)))

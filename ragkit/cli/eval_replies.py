@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, FiniteFloat
 
-from ragkit.cli.contract import Reply
+from ragkit.cli.reply import Reply
 from ragkit.cli.text import encodable
 
 if TYPE_CHECKING:
     from ragkit.eval.experiment.tuning import Tuned
-    from ragkit.eval.results import Comparison, ExperimentResult, SetResult
+    from ragkit.eval.results import Comparison, ExperimentResult, SegmentationResult, SetResult
 
 
 class MeanReply(Reply):
@@ -44,20 +44,39 @@ class ComparisonReply(Reply):
         return cls(**{key: getattr(item, key) for key in keys})
 
 
+class CostReply(Reply):
+    """What the language-model calls of a system for one purpose cost, as if no cache had answered."""
+
+    system: str
+    purpose: str = Field(description="answers, index or judge")
+    model: str = Field(description="The language model; empty for the index, which may use several")
+    calls: int = Field(ge=0)
+    from_cache: int = Field(description="Calls that a cache answered in this run", ge=0)
+    prompt_tokens: int = Field(ge=0)
+    reply_tokens: int = Field(ge=0)
+    seconds: FiniteFloat = Field(description="Of the model; calls that ran at the same time add up", ge=0)
+    dollars: FiniteFloat | None = Field(description="null: the model has no price")
+
+
 class SetReply(Reply):
     """One data set."""
 
     name: str
-    questions: int = Field(description="Questions that count", ge=0)
+    questions: int = Field(description="Questions that count for retrieval, else for the first measure", ge=0)
+    questions_by: dict[str, int] = Field(description="Questions that count for measures that count others, by measure")
     left_out: dict[str, int] = Field(description="Questions that do not count, by reason")
     baseline: str
     means: list[MeanReply]
     comparisons: list[ComparisonReply]
+    unjudged: dict[str, dict[str, int]] = Field(
+        description="By measure and system the answers that the judge gave no score for; no mean holds their questions"
+    )
+    costs: list[CostReply]
     notes: list[str]
 
     @classmethod
-    def of(cls, part: SetResult) -> Self:
-        """Return the reply that says what `part` says."""
+    def of(cls, part: SetResult, judge: str = "") -> Self:
+        """Return the reply that says what `part` says; `judge` is the name of the judging model."""
         means = [
             MeanReply(measure=measure, system=system, mean=mean, low=low, high=high)
             for measure, systems in part.intervals.items()
@@ -66,7 +85,53 @@ class SetReply(Reply):
         return cls(
             name=encodable(part.name),
             questions=len(part.counted),
+            questions_by={measure: len(ids) for measure, ids in part.counted_by.items()},
             left_out=part.left_out,
+            baseline=part.baseline,
+            means=means,
+            comparisons=[ComparisonReply.of(item) for item in part.comparisons],
+            unjudged=part.unjudged,
+            costs=[
+                CostReply(
+                    system=run.system,
+                    purpose=purpose,
+                    model={"answers": run.language_model.name if run.language_model else "", "judge": judge}.get(
+                        purpose, ""
+                    ),
+                    **spent.model_dump(),
+                )
+                for run in part.runs
+                for purpose, spent in run.cost.items()
+            ],
+            notes=[encodable(note) for note in part.notes],
+        )
+
+
+class SegmentationReply(Reply):
+    """One set of gold segments; the means hold BOR too, predicted / gold boundaries."""
+
+    name: str
+    documents: int = Field(description="Documents that count", ge=0)
+    left_out: dict[str, int] = Field(description="Documents that do not count, by reason")
+    units: str = Field(description="What boundaries stand between: lines or sentences")
+    baseline: str
+    means: list[MeanReply]
+    comparisons: list[ComparisonReply] = Field(description="Winners only where mean BORs are within 10 %")
+    notes: list[str]
+
+    @classmethod
+    def of(cls, part: SegmentationResult) -> Self:
+        """Return the reply that says what `part` says."""
+        means = [
+            MeanReply(measure=measure, system=system, mean=mean, low=low, high=high)
+            for measure, systems in part.intervals.items()
+            for system, (mean, low, high) in systems.items()
+        ]
+        return cls(
+            name=encodable(part.name),
+            documents=len(part.counted),
+            left_out=part.left_out,
+            units=part.units,
             baseline=part.baseline,
             means=means,
             comparisons=[ComparisonReply.of(item) for item in part.comparisons],
@@ -80,6 +145,7 @@ class EvalReply(Reply):
     name: str
     measures: list[str]
     sets: list[SetReply]
+    segmentations: list[SegmentationReply]
     files: list[str] = Field(description="What was written")
 
     @classmethod
@@ -88,7 +154,8 @@ class EvalReply(Reply):
         return cls(
             name=result.name,
             measures=result.measures,
-            sets=[SetReply.of(part) for part in result.sets],
+            sets=[SetReply.of(part, "" if result.judge is None else result.judge.name) for part in result.sets],
+            segmentations=[SegmentationReply.of(part) for part in result.segmentations],
             files=[encodable(str(file)) for file in files],
         )
 

@@ -153,13 +153,15 @@ def _generated(
         advance=workshop.stage("making questions", count),
     )
     rejected = ", ".join(f"{number} {reason}" for reason, number in made.rejected.items()) or "none"
+    kinds = "".join(f", {number} {kind}" for kind, number in made.kinds.items())
     if len(made.queries) < 10:
         raise UsageError(
             f"Only {len(made.queries)} of {made.tried} generated questions passed ({rejected}).",
             hint="Give questions of your own with --questions FILE, or a better model with --llm.",
         )
     return made.queries, [
-        f"{len(made.queries)} questions were generated from {made.tried} sentences; rejected: {rejected}",
+        f"{len(made.queries)} questions were generated from {made.tried} sentences ({made.survival:.0%} passed"
+        f"{kinds}); rejected: {rejected}",
         f"{made.overlap:.0%} of the words of a generated question stand in its evidence, which favours lexical search; "
         "real questions use other words, so prefer your own",
     ]

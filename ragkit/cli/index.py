@@ -11,7 +11,7 @@ from rich.text import Text
 from ragkit.cli import options
 from ragkit.cli.failure import InterruptedRunError
 from ragkit.cli.notices import notices
-from ragkit.cli.output import show, write_reply
+from ragkit.cli.output import SOME_FAILED, show, write_reply
 from ragkit.cli.progress import progress
 from ragkit.cli.settings import Settings, for_indexing
 from ragkit.cli.text import short_path, visible
@@ -20,7 +20,6 @@ from ragkit.errors import RagkitError, UsageError
 if TYPE_CHECKING:
     from ragkit.ingest import IndexReport
 
-SOME_FAILED = 3
 _SHOWN = 20
 """Failed inputs named to people; --json names all."""
 
@@ -36,8 +35,10 @@ def index(
     *,
     config: options.Config = None,
     chunker: options.Chunker = None,
+    chunker_model: options.ChunkerModel = None,
     chunk_size: options.ChunkSize = None,
     overlap: options.Overlap = None,
+    enrich: options.Enrich = None,
     embedder: options.Embedder = None,
     store: options.Store = None,
     rebuild: Rebuild = False,
@@ -45,7 +46,7 @@ def index(
 ) -> int:
     """Index files and folders; only what changed since the last time is read again.
 
-    Exit status 3 says that some inputs could not be read; all others were indexed.
+    Exit status 3 says that some inputs could not be read, or that a model failed on them; all others were indexed.
     """
     missing = [source for source in sources if not source.exists()]
     if missing:
@@ -53,7 +54,16 @@ def index(
             f"There is no file or folder {str(missing[0])!r}; nothing was indexed.",
             hint="Check the spelling, or leave it out.",
         )
-    settings = Settings(config, chunker, chunk_size, overlap, embedder, store)
+    settings = Settings(
+        config,
+        chunker,
+        chunk_size,
+        overlap,
+        embedder,
+        store,
+        enrich=options.given_names(enrich),
+        chunker_model=chunker_model,
+    )
     report = _index(sources, folder, settings, rebuild, as_json)
     if as_json:
         from ragkit.cli.contract import IndexReply
@@ -119,7 +129,7 @@ def _show(report: IndexReport, folder: Path) -> None:
         )
     )
     if report.failed:
-        show(Text(f"{len(report.failed)} could not be read:", style="bold red"))
+        show(Text(f"{len(report.failed)} could not be indexed:", style="bold red"))
     for failure in report.failed[:_SHOWN]:
         show(Text.assemble("  ", (visible(short_path(failure.source)), "bold"), f": {visible(failure.reason)}"))
     if len(report.failed) > _SHOWN:

@@ -17,7 +17,19 @@ Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What you want
 
 Chunker = Annotated[
     str | None,
-    typer.Option("--chunker", metavar="NAME", help="token, sentence, recursive (default), semantic, or a plugin's."),
+    typer.Option(
+        "--chunker",
+        metavar="NAME",
+        help="token, sentence, recursive (default), semantic, perplexity, margin_sampling, or a plugin's.",
+    ),
+]
+ChunkerModel = Annotated[
+    str | None,
+    typer.Option(
+        "--chunker-model",
+        metavar="MODEL",
+        help="What perplexity or margin_sampling asks: a local model, http://host:port/v1#model, or cache (no model).",
+    ),
 ]
 ChunkSize = Annotated[
     int | None,
@@ -25,6 +37,14 @@ ChunkSize = Annotated[
 ]
 Overlap = Annotated[
     int | None, typer.Option("--overlap", metavar="N", min=0, help="Tokens that neighbouring chunks share.")
+]
+Enrich = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--enrich",
+        metavar="NAME",
+        help="Add to what is searched of each chunk: summary, rewrite, a plugin's, or none; may be given again.",
+    ),
 ]
 Embedder = Annotated[
     str | None,
@@ -45,8 +65,18 @@ Retriever = Annotated[
     str | None, typer.Option("--retriever", metavar="NAME", help="dense, lexical or hybrid (default).")
 ]
 Selector = Annotated[
-    str | None, typer.Option("--selector", metavar="NAME", help="What to keep of the hits: top_k or mmr.")
+    str | None,
+    typer.Option(
+        "--selector",
+        metavar="NAME",
+        help="What to keep of the hits: top_k, mmr, score_cut (until scores fall), tree_search (best set in a budget).",
+    ),
 ]
 Expand = Annotated[
     int, typer.Option("--expand", metavar="N", min=0, help="Also take N neighbouring chunks on each side of a hit.")
 ]
+
+
+def given_names(given: list[str] | None) -> tuple[str, ...] | None:
+    """Return the names of a repeatable option, or None where it was not given."""
+    return tuple(given) if given else None

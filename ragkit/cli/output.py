@@ -15,6 +15,9 @@ from ragkit.errors import RagkitError
 if TYPE_CHECKING:
     from ragkit.cli.contract import Reply
 
+SOME_FAILED = 3
+"""Some inputs failed, the rest was done."""
+
 READER_GONE = 141
 """What a shell reports for a tool that was stopped by SIGPIPE."""
 

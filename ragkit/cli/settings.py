@@ -21,6 +21,8 @@ class Settings:
     embedder: str | None = None
     store: str | None = None
     llm: str | None = None
+    enrich: tuple[str, ...] | None = None
+    chunker_model: str | None = None
 
     def given(self) -> bool:
         """Return whether anything was given at all."""
@@ -28,15 +30,16 @@ class Settings:
 
     def over(self, base: PipelineConfig) -> PipelineConfig:
         """Return `base` with these options (not the file) laid over it."""
-        options = {"size": self.chunk_size, "overlap": self.overlap}
+        options = {"size": self.chunk_size, "overlap": self.overlap, "model": self.chunker_model}
         chunker = _named(base.chunker, self.chunker).with_options(
             **{key: value for key, value in options.items() if value is not None}
         )
-        parts: dict[str, PartConfig] = {
+        parts: dict[str, PartConfig | list[PartConfig]] = {
             "chunker": chunker,
             "embedder": _embedder(base.embedder, self.embedder),
             "store": _named(base.store, self.store),
             "language_model": _language_model(base.language_model, self.llm),
+            "enrichers": _enrichers(base.enrichers, self.enrich),
         }
         return base.model_copy(update=parts)
 
@@ -102,6 +105,23 @@ def _embedder(part: PartConfig, name: str | None) -> PartConfig:
     if name is None or name in names("embedders"):
         return _named(part, name)
     return _named(part, "sentence_transformer").with_options(model=name)
+
+
+def _enrichers(parts: list[PartConfig], named: tuple[str, ...] | None) -> list[PartConfig]:
+    """Return `parts`, or the enrichers of those names in that order, with the options `parts` has for them.
+
+    The one name "none" stands for no enricher.
+    """
+    from ragkit.config import PartConfig
+    from ragkit.parts import check_part
+
+    if named is None:
+        return parts
+    known = {part.name: part for part in parts}
+    chosen = [known.get(name, PartConfig(name=name)) for name in named if named != ("none",)]
+    for part in chosen:
+        check_part("enrichers", part)
+    return chosen
 
 
 def _language_model(part: PartConfig, spec: str | None) -> PartConfig:

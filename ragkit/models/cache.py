@@ -46,6 +46,8 @@ class CachedEmbedder:
         self.window = embedder.window
         self.tokenizer = embedder.tokenizer
         self.contextual: bool = getattr(embedder, "contextual", False)
+        self.computed = 0
+        """Chunks whose vectors were computed so far; all others came from the cache."""
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per question."""
@@ -62,6 +64,7 @@ class CachedEmbedder:
             report = None if progress is None else _shifted(progress, known, total)
             vectors = self._embedder.embed_chunks(part, report)
             fresh = dict(zip(part_keys, vectors, strict=True))
+            self.computed += len(part_keys)
             self._cache.put(fresh)
             found.update(fresh)
         if progress is not None and total:

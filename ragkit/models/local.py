@@ -7,45 +7,46 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ragkit.budget import Meter
-from ragkit.errors import ModelError
+from ragkit.errors import UsageError
 from ragkit.identity import content_hash
+from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
+from ragkit.models.arrival import Arrival, Arrived
 from ragkit.models.hub import model_folder
 from ragkit.models.known import KNOWN
+from ragkit.models.local_records import parsed_record
+from ragkit.models.local_windows import fitting_windows
 from ragkit.models.profile import folder_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
-from ragkit.models.window import answer_room
-from ragkit.protocols import Segment
+from ragkit.protocols import Progress, Prompt, Record
+
+if TYPE_CHECKING:
+    from ragkit.models.causal.engine import Engine
+    from ragkit.models.causal.generation import Written
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
-_LOOP_TOKENS = 16
-"""Tokens that must return to end a reply; shorter runs (a closing brace, a list mark) may return for a reason."""
-
-
-def loops(reply: Sequence[int]) -> bool:
-    """Return whether the last `_LOOP_TOKENS` tokens of `reply` stood in it before.
-
-    >>> loops([*range(40)]), loops([*range(20), 7, *range(16)])
-    (False, True)
-    """
-    last = list(reply[-_LOOP_TOKENS:])
-    earlier = range(len(reply) - _LOOP_TOKENS)
-    return any(reply[at] == last[0] and list(reply[at : at + _LOOP_TOKENS]) == last for at in earlier)
-
 
 class LocalLanguageModel:
-    """Greedy replies of a causal model, by name, folder or hub id.
+    """Replies, records, token scores and label probabilities of a causal model, by name, folder or hub id.
 
     Making one costs nothing; `window`, `fingerprint` and `count` read the model's files without torch, the weights are
-    loaded at the first prompt. The prompt is one user message where the model has a chat template, plain text else.
+    loaded at the first prompt. A prompt is one user message where the model has a chat template, plain text else.
+    Bulk calls run in length-sorted batches; a greedy reply in float32 is the one that its prompt gets alone, while on
+    a GPU in half precision two nearly equal tokens may change places. One call at a time; others wait.
 
-    The default is a model of 135 million parameters: it finds a short answer in a short text and does little more.
+    The default is a model of 135 million parameters: it scores text well, finds a short answer in a short text, and
+    does little more.
 
-    Raises ModelError where the model cannot be found, loaded or run, or the prompt does not fit its window.
+    Raises ModelError where the model cannot be found, loaded or run, or a prompt does not fit its window.
     """
+
+    tells_arrivals = True
 
     def __init__(
         self,
@@ -53,20 +54,30 @@ class LocalLanguageModel:
         device: str = "auto",
         dtype: Dtype = "auto",
         window: int | None = None,
+        *,
+        batch_tokens: int | None = None,
+        compiled: bool = False,
     ) -> None:
-        """Name the model; "auto" is a GPU in bfloat16 if there is one, else the CPU in float32."""
+        """Name the model; device and dtype "auto" are a GPU in bfloat16 if there is one, else the CPU in float32.
+
+        `batch_tokens` bounds a batch, None lets the device decide. `compiled` makes scoring on a GPU faster after a
+        first call that compiles for up to a minute.
+        """
         self.name = model
         self._device = device
         self._dtype = dtype
         self._wanted_window = window
-        self._lock = threading.Lock()
+        self._batch_tokens = batch_tokens
+        self._compiled = compiled
+        self._lock = threading.RLock()
 
     @cached_property
     def window(self) -> int:
         """Tokens of prompt and answer together."""
         config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        positions = config.get("text_config", config).get("max_position_embeddings", 2048)
-        return min(self._wanted_window or int(positions), int(positions))
+        text = config.get("text_config", config)
+        positions = int(text.get("max_position_embeddings") or text.get("n_positions") or 2048)
+        return min(self._wanted_window or positions, positions)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,101 +89,192 @@ class LocalLanguageModel:
     @cached_property
     def template_tokens(self) -> int:
         """Tokens that the chat template puts around a message."""
-        return len(self._prompt_ids("x")) - self.count(["x"])[0]
+        return len(self._loaded.prompt_ids("x")) - self.count(["x"])[0]
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""
         return self._counter.count(texts)
 
-    def generate(self, prompt: Sequence[Segment], *, max_tokens: int, meter: Meter | None = None) -> str:
-        """Return the greedy reply to `prompt`, at most `max_tokens` long; an interrupt stops it between two tokens."""
-        ids = self._prompt_ids("".join(segment.text for segment in prompt))
-        room = answer_room(self.name, len(ids), max_tokens, self.window, meter)
-        with self._lock:
-            reply = self._reply(ids, room, meter)
-        if meter is not None:
-            meter.spend("generate", tokens=len(reply))
-        text: str = self._tokenizer.decode(reply, skip_special_tokens=True)
-        return text.strip()
+    def generate(
+        self, prompt: Prompt, *, max_tokens: int, meter: Meter | None = None, sampling: Sampling = GREEDY
+    ) -> str:
+        """Return the reply to `prompt`, at most `max_tokens` long; an interrupt stops it between two tokens."""
+        return self.generate_many([prompt], max_tokens=max_tokens, meter=meter, sampling=sampling)[0]
 
-    def _reply(self, ids: list[int], room: int, meter: Meter | None) -> list[int]:
-        """Return the token ids of the reply, the end mark included."""
-        import torch
-        from transformers import GenerationConfig
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        meter: Meter | None = None,
+        sampling: Sampling = GREEDY,
+        progress: Progress | None = None,
+        arrived: Arrived | None = None,
+    ) -> list[str]:
+        """Return the reply to each prompt; one that begins to repeat itself ends there.
 
-        model = self._model
-        seconds = meter.budget.seconds if meter is not None else None
-        own = model.generation_config
-        settings = GenerationConfig(
-            max_new_tokens=room,
-            do_sample=False,
-            max_time=None if meter is None or seconds is None else max(0.0, seconds - meter.seconds),
-            eos_token_id=own.eos_token_id or self._tokenizer.eos_token_id,
-            pad_token_id=own.pad_token_id or self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
+        Replies of a temperature above 0 depend on the seed and the prompt, not on what else is asked.
+        """
+        found = [""] * len(prompts)
+
+        def take(place: int, text: str) -> str:
+            found[place] = text.strip()
+            return found[place]
+
+        self._write(
+            prompts,
+            take,
+            schema=None,
+            max_tokens=max_tokens,
+            meter=meter,
+            sampling=sampling,
+            progress=progress,
+            arrived=arrived,
         )
-        given = torch.tensor([ids], device=model.device)
-        with torch.inference_mode():
-            out = model.generate(
-                input_ids=given,
-                attention_mask=torch.ones_like(given),
-                generation_config=settings,
-                stopping_criteria=[self._repeats_from(len(ids))],
+        return found
+
+    def generate_records(
+        self,
+        prompts: Sequence[Prompt],
+        schema: type[Record],
+        *,
+        max_tokens: int,
+        meter: Meter | None = None,
+        sampling: Sampling = GREEDY,
+        progress: Progress | None = None,
+        arrived: Arrived | None = None,
+    ) -> list[Record]:
+        """Return one instance of `schema` for each prompt; only tokens that fit its JSON schema can be written.
+
+        A string or list that repeats itself is closed. Raises SchemaError, with the reply, where `max_tokens` ended
+        the JSON too early or a validator refuses a value, once all other prompts of the batch are answered.
+        """
+        found: dict[int, Record] = {}
+
+        def take(place: int, text: str) -> Record:
+            found[place] = parsed_record(schema, text, place, max_tokens)
+            return found[place]
+
+        self._write(
+            prompts,
+            take,
+            schema=schema,
+            max_tokens=max_tokens,
+            meter=meter,
+            sampling=sampling,
+            progress=progress,
+            arrived=arrived,
+        )
+        return [found[place] for place in range(len(prompts))]
+
+    def score(
+        self,
+        texts: Sequence[str],
+        *,
+        contexts: Sequence[str] | None = None,
+        windows: Windows = DEFAULT_WINDOWS,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+        arrived: Arrived | None = None,
+    ) -> list[TokenScores]:
+        """Return the scores of every token of each text, given the context of the same place (not itself scored).
+
+        A text is tokenised whole, without special tokens, apart from its context; a character of several tokens lends
+        each of them its place. An empty text has no tokens. The windows slide over context and text together, and the
+        model's start token (of models without one: the end token, else a line break) stands in front of every pass, so
+        no score is missing. The default windows shrink to a smaller model's window; others that exceed it raise
+        ModelError. A meter is charged the tokens read, overlaps included; progress counts tokens scored.
+        """
+        if contexts is not None and len(contexts) != len(texts):
+            raise UsageError(
+                f"{len(texts)} texts came with {len(contexts)} contexts.", hint="Give one context for each text."
             )
-        reply: list[int] = out[0, len(ids) :].tolist()
-        return reply
+        fitting = fitting_windows(self.name, windows, self.window)
+        if not any(texts):
+            return [TokenScores(np.zeros((0, 2), np.int64), np.zeros(0, np.float32)) for _ in texts]
+        with self._lock:
+            return self._loaded.scorer.score(
+                texts, contexts or [""] * len(texts), fitting, meter=meter, progress=progress, arrived=arrived
+            )
 
-    def _repeats_from(self, start: int) -> Callable[..., Any]:
-        """Return a criterion that ends a reply which repeats itself: greedy small models never leave a loop."""
-        import torch
+    def label_probabilities(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Sequence[str],
+        *,
+        meter: Meter | None = None,
+        progress: Progress | None = None,
+        arrived: Arrived | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the probability of each label right after each prompt, shape (prompts, labels).
 
-        def stop(ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG001 - the signature is the library's
-            return torch.tensor([loops(ids[0, start:].tolist())], device=ids.device)
+        They are those of the whole vocabulary's softmax. Labels are tokenised without special tokens; one of several
+        tokens gets the product of their probabilities. A label that begins another one ("1" and "10") counts its share
+        too. Raises UsageError for an empty label, ModelError for a prompt longer than the window.
+        """
+        if not labels or not all(labels):
+            raise UsageError(
+                f"The labels {list(labels)!r} were given; each needs at least one character.",
+                hint="Give, for instance, ['1', '2'].",
+            )
+        if not prompts:
+            return np.zeros((0, len(labels)))
+        with self._lock:
+            return self._loaded.label_probabilities(
+                [_text(prompt) for prompt in prompts], labels, meter=meter, progress=progress, arrived=arrived
+            )
 
-        return stop
+    def _write(
+        self,
+        prompts: Sequence[Prompt],
+        take: Callable[[int, str], Any],
+        *,
+        schema: type[Any] | None,
+        max_tokens: int,
+        meter: Meter | None,
+        sampling: Sampling,
+        progress: Progress | None,
+        arrived: Arrived | None,
+    ) -> None:
+        """Write all replies; `take` turns a place and a text into what arrives, and may raise."""
+        if not prompts:
+            return
+        loaded = self._loaded
+        ids = [loaded.prompt_ids(_text(prompt)) for prompt in prompts]
+        done = 0
 
-    def _prompt_ids(self, text: str) -> list[int]:
-        tokenizer = self._tokenizer
-        if tokenizer.chat_template is None:
-            return list(tokenizer(text)["input_ids"])
-        message = [{"role": "user", "content": text}]
-        rendered = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-        return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+        def deliver(place: int, reply: Written, seconds: float) -> None:
+            nonlocal done
+            value = take(place, loaded.text(reply.tokens))
+            if arrived is not None:
+                arrived(Arrival(place, value, len(ids[place]), len(reply.tokens), seconds, ended=reply.complete))
+            done += 1
+            if progress is not None:
+                progress("generate", done, len(ids))
+
+        with self._lock:
+            loaded.writer.write_all(
+                ids,
+                max_tokens=max_tokens,
+                sampling=sampling,
+                meter=meter,
+                matchers=None if schema is None else lambda rows: loaded.grammars.matchers(schema, rows),
+                take=deliver,
+            )
 
     @cached_property
-    def _model(self) -> Any:
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
+    def _loaded(self) -> Engine:
+        from ragkit.models.causal.engine import Engine
 
-        device = self._device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = self._dtype
-        if dtype == "auto":
-            dtype = "float32" if device == "cpu" else "bfloat16"
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                self._folder, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True
-            )
-            return model.to(device).eval()
-        except Exception as error:  # the library raises many unrelated types
-            raise ModelError(
-                f"The language model {self.name!r} cannot be loaded on {device}: {error}",
-                hint="Name another model or device, or fetch the model again.",
-            ) from error
-        finally:
-            if shown:
-                logging.enable_progress_bar()
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        tokenizer.model_max_length = 1 << 30  # the window is enforced here, with a better message
-        return tokenizer
+        return Engine(
+            self.name,
+            self._folder,
+            device=self._device,
+            dtype=self._dtype,
+            window=self.window,
+            batch_tokens=self._batch_tokens,
+            compiled=self._compiled,
+        )
 
     @cached_property
     def _counter(self) -> HfTokenizer:
@@ -181,3 +283,7 @@ class LocalLanguageModel:
     @cached_property
     def _folder(self) -> Path:
         return model_folder(self.name)
+
+
+def _text(prompt: Prompt) -> str:
+    return "".join(segment.text for segment in prompt)

@@ -20,8 +20,8 @@ def answer_room(name: str, prompt_tokens: int, max_tokens: int, window: int, met
         )
     if meter is None or meter.budget.tokens is None:
         if meter is not None:
-            meter.spend("generate", tokens=prompt_tokens)
+            meter.spend("generate", prompt_tokens=prompt_tokens)
         return max_tokens
     left = meter.budget.tokens - meter.tokens - prompt_tokens
-    meter.spend("generate", tokens=prompt_tokens + (0 if left >= 1 else 1))
+    meter.spend("generate", prompt_tokens=prompt_tokens + (0 if left >= 1 else 1))
     return min(max_tokens, left)

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]{{1,16}}|[^\w\s]")
+WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+"""Characters of scripts that write words without spaces, as ranges of a regular expression's set."""
+
+_TOKEN = re.compile(rf"[{WIDE}]|[^\W{WIDE}]{{1,16}}|[^\w\s]")
 """A word of more than 16 characters is several tokens, as it would be for a learned vocabulary."""
 
 

@@ -1,7 +1,12 @@
-"""A model server that says what a test tells it to: real HTTP on the loopback interface, no model.
+"""A model server that says what a test tells it to: real HTTP on the loopback interface.
 
 with FakeServer([status(429), reply("Paris.")]) as server:
     ServedLanguageModel(server.url).generate(...)
+
+Given a `ToyModel` it also tokenizes, tells log-probabilities and fills JSON schemas, as vLLM does:
+
+with FakeServer(toy=ToyModel(), owned_by="vllm") as server:
+    ServedLanguageModel(server.url).score(...)
 """
 
 from __future__ import annotations
@@ -9,11 +14,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+
+from ragkit.testing.toy import ToyModel
+from ragkit.testing.toy_protocol import EVERYTHING, ToyProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +36,44 @@ class Scripted:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def reply(text: str, *, tokens: int = 5, delay: float = 0.0) -> Scripted:
-    """Return a chat completion that says `text`."""
+Script = Sequence[Scripted] | Callable[[dict[str, Any]], Scripted]
+"""What is said to each completion in turn, the last entry for ever; or a function of the request."""
+
+
+def reply(text: str, *, tokens: int = 5, delay: float = 0.0, finish: str = "stop") -> Scripted:
+    """Return a chat completion that says `text`; `finish` is "length" where max_tokens cut it off."""
     completion = {
         "id": "fake",
         "object": "chat.completion",
         "created": 0,
         "model": "fake",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text}, "text": text, "finish_reason": finish}
+        ],
         "usage": {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens},
     }
     return Scripted(json.dumps(completion).encode(), delay=delay)
 
 
 def status(code: int, message: str = "scripted failure", **headers: str) -> Scripted:
-    """Return a refusal with the HTTP status `code`, without a pause before the next attempt."""
+    """Return a refusal with the HTTP status `code`, without a pause before the next attempt.
+
+    Other headers are given with underscores: `retry_after="2"`.
+    """
     body = json.dumps({"error": {"message": message, "code": code}}).encode()
-    return Scripted(body, status=code, headers={"retry-after-ms": "1", **headers})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Scripted(body, status=code, headers=named if "retry-after" in named else {"retry-after-ms": "1", **named})
 
 
 def truncated(text: str = "half of this is never sent") -> Scripted:
-    """Return a reply that breaks off in the middle of its body."""
+    """Return a reply whose connection breaks off in the middle of its body."""
     return Scripted(reply(text).body, share=0.5)
+
+
+def half(text: str = "half of this is never sent") -> Scripted:
+    """Return a reply that is complete as HTTP goes, but whose JSON stops in the middle."""
+    body = reply(text).body
+    return Scripted(body[: len(body) // 2])
 
 
 def garbage(body: bytes = b"<html>not JSON</html>") -> Scripted:
@@ -57,18 +82,31 @@ def garbage(body: bytes = b"<html>not JSON</html>") -> Scripted:
 
 
 class FakeServer:
-    """Serves `script` to chat completions, one entry each and the last one for ever; lists `models`.
+    """Serves `script` to completions and lists `models`; refuses others, as vLLM does, with status 404.
 
-    `requests` holds the parsed body of each chat completion, in order.
+    `requests` holds the parsed body of each completion, in order; `calls` counts the requests by path. With a `toy`
+    model, `offers` says which extensions the server has.
     """
 
-    def __init__(self, script: Sequence[Scripted] = (), models: Sequence[str] = ("fake",), **limits: int) -> None:
+    def __init__(
+        self,
+        script: Script = (),
+        models: Sequence[str] = ("fake",),
+        *,
+        toy: ToyModel | None = None,
+        offers: Sequence[str] = EVERYTHING,
+        owned_by: str = "test",
+        **limits: int,
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
-        self._script = list(script) or [reply("ok")]
-        self._models = [{"id": name, "object": "model", "created": 0, "owned_by": "test", **limits} for name in models]
+        self.calls: Counter[str] = Counter()
+        self._script = script if callable(script) else list(script) or [reply("ok")]
+        self._models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": owned_by, **limits} for name in models
+        ]
+        self._toy = None if toy is None else ToyProtocol(toy, offers, limits.get("max_model_len", 8192))
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _requests_for(self))
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), _requests_for(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
@@ -89,27 +127,49 @@ class FakeServer:
         self._server.server_close()
         self._thread.join()
 
-    def next_reply(self, request: dict[str, Any]) -> Scripted:
-        """Return what the script says to `request`."""
+    def answer(self, path: str, request: dict[str, Any]) -> Scripted:
+        """Return the reply to `request` at `path`."""
         with self._lock:
-            self.requests.append(request)
-            return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+            self.calls[path] += 1
+            if path == "/v1/models":
+                return Scripted(json.dumps({"object": "list", "data": self._models}).encode())
+            if request.get("model") not in [model["id"] for model in self._models]:
+                return status(404, f"The model `{request.get('model')}` does not exist.")
+            completes = path in ("/v1/chat/completions", "/v1/completions")
+            if completes:
+                self.requests.append(request)
+            told = self._toy.answer(path, request) if self._toy is not None else None
+            if told is not None:
+                return status(*told) if isinstance(told, tuple) else Scripted(json.dumps(told).encode())
+            return self._scripted(request) if completes else status(404, "Not Found")
 
-    def listing(self) -> Scripted:
-        """Return the reply to GET /models."""
-        return Scripted(json.dumps({"object": "list", "data": self._models}).encode())
+    def _scripted(self, request: dict[str, Any]) -> Scripted:
+        if callable(self._script):
+            return self._script(request)
+        return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+
+
+class _Quiet(ThreadingHTTPServer):
+    """A server that says nothing about clients that hang up, and that many may call at once."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: tests of timeouts and interrupts make clients hang up."""
 
 
 def _requests_for(server: FakeServer) -> type[BaseHTTPRequestHandler]:
     class Requests(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet: two cost a delayed acknowledgement of 40 ms
 
         def do_GET(self) -> None:
-            self._send(server.listing() if self.path == "/v1/models" else status(404))
+            self._send(server.answer(self.path, {}) if self.path == "/v1/models" else status(404))
 
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._send(server.next_reply(content) if self.path == "/v1/chat/completions" else status(404))
+            self._send(server.answer(self.path, content))
 
         def _send(self, scripted: Scripted) -> None:
             time.sleep(scripted.delay)

@@ -94,7 +94,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
     module = ModuleType("ragkit.pipeline")
     module.Pipeline = FakePipeline  # type: ignore[attr-defined]
-    module.chunk_file = lambda path, config: steering.configs.append(config) or iter(steering.chunked)  # type: ignore[attr-defined]
+    module.chunk_file = lambda path, config, **_: steering.configs.append(config) or iter(steering.chunked)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ragkit.pipeline", module)
     return steering
 

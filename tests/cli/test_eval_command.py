@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ragkit.cli.eval_replies import EvalReply, TuneReply
-from ragkit.models.hashing import HashingEmbedder
+from ragkit.retrievers.lexical import LexicalRetriever
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_interrupted_runs_say_that_they_can_go_on(ragkit, experiment, tmp_path, 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(HashingEmbedder, "embed_chunks", interrupt)
+    monkeypatch.setattr(LexicalRetriever, "candidates", interrupt)
     outcome = ragkit("eval", "run", experiment, "--work", tmp_path / "work", "--out", tmp_path / "out")
     assert outcome.status == 130
     assert "goes on where it was" in outcome.err

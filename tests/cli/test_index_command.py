@@ -40,7 +40,7 @@ def test_some_failed_inputs_are_status_three_and_named(ragkit, script, report, t
     assert outcome.reply["failed"] == [{"source": "caf\\udce9.pdf", "reason": "is encrypted"}]
     for_people = ragkit("index", tmp_path, "--index", "x")
     assert for_people.status == 3
-    assert "1 could not be read" in for_people.out
+    assert "1 could not be indexed" in for_people.out
     assert "caf\\udce9.pdf: is encrypted" in for_people.out
 
 
@@ -135,3 +135,9 @@ def test_ctrl_c_says_what_state_the_index_is_in(ragkit, script, tmp_path, monkey
     monkeypatch.setattr("ragkit.cli.index._generation", lambda folder: next(generations))
     assert "nothing of this run was committed" in _interrupted(tmp_path, 4).message
     assert "after the commit" in _interrupted(tmp_path, 4).message
+
+
+def test_the_model_of_the_chunker_is_its_option(ragkit, script, report, tmp_path):
+    script.answers["index"] = report()
+    ragkit("index", tmp_path, "--index", "x", "--chunker", "perplexity", "--chunker-model", "cache", "--json")
+    assert config_of(script).chunker == PartConfig(name="perplexity", options={"model": "cache"})

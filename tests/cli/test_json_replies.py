@@ -26,7 +26,7 @@ KEYS = {
     },
     "query": {"question", "hits"},
     "ask": {"question", "answer", "model", "citations", "trace"},
-    "chunk": {"source", "chunker", "chunks"},
+    "chunk": {"source", "chunker", "chunks", "failed"},
     "verify": {"ok", "generation", "documents", "chunks", "problems"},
     "repair": {"ok", "generation", "repaired", "remaining"},
     "errors": {"error", "message", "hint"},
@@ -122,6 +122,7 @@ def test_chunk_replies_with_exact_spans(ragkit, script, tmp_path):
             {"start": 0, "end": 3, "text": "one", "index_text": "one", "metadata": {"title": "T"}},
             {"start": 4, "end": 7, "text": "two", "index_text": "two", "metadata": {"title": "T", "level": 1}},
         ],
+        "failed": [],
     }
     (config,) = script.configs
     assert (config.chunker.name, config.chunker.options) == ("token", {"size": 3})
@@ -137,6 +138,20 @@ def test_chunks_of_a_file_with_several_documents_name_theirs(ragkit, script, tmp
     (only,) = ragkit("chunk", path, "--doc", "second", "--json").reply["chunks"]
     assert only["text"] == "two"
     assert ragkit("chunk", path, "--doc", "third", "--json").status == 2
+
+
+def test_a_document_that_a_model_failed_on_is_named_by_reply_and_status(ragkit, script, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("")
+    documents = [Document("one", str(path), "first"), Document("two", str(path), "second")]
+    script.chunked = [Chunked(documents[0], [Chunk.of(documents[0], 0, 3)]), Chunked(documents[1], [], "too long.")]
+    outcome = ragkit("chunk", path, "--json")
+    reply = valid("chunk", outcome.reply)
+    assert (outcome.status, len(reply["chunks"])) == (3, 1)
+    assert reply["failed"] == [{"source": "second", "reason": "too long."}]
+    for_people = ragkit("chunk", path, "--embedder", "hashing")
+    assert for_people.status == 3
+    assert "second\ncould not be cut: too long.\n" in for_people.out
 
 
 PROBLEM = Problem("segment", "checksum differs")

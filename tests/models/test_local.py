@@ -65,7 +65,7 @@ def test_a_folder_without_weights(tmp_path):
     model = LocalLanguageModel(str(tmp_path))
     assert model.window == 64
     with pytest.raises(ModelError, match="cannot be loaded"):
-        _ = model._model
+        _ = model._loaded.model
 
 
 def test_room_for_an_answer():

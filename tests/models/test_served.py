@@ -1,15 +1,21 @@
 """Served models against a real HTTP server on the loopback interface."""
 
+import asyncio
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
 from ragkit.budget import Budget
-from ragkit.errors import BudgetExceededError, ModelError, ServerError, UsageError
+from ragkit.errors import BudgetExceededError, ConfigError, ModelError, ServerError, UsageError
 from ragkit.models.served import ServedLanguageModel
 from ragkit.models.spec import parse_llm
+from ragkit.plugins import create
 from ragkit.protocols import LanguageModel, Segment
-from ragkit.testing.server import FakeServer, garbage, reply, status, truncated
+from ragkit.testing.server import FakeServer, garbage, half, reply, status, truncated
 
 PROMPT = [Segment("Sources:\n"), Segment("Paris is the capital.", "chunk"), Segment("\nQuestion: capital?")]
 
@@ -30,7 +36,7 @@ def test_a_reply():
     assert request["temperature"] == 0
 
 
-@pytest.mark.parametrize("failure", [status(429), status(500), status(503), truncated()])
+@pytest.mark.parametrize("failure", [status(429), status(500), status(503), status(408), truncated(), half()])
 def test_what_can_be_retried_is(failure):
     with FakeServer([failure, failure, reply("Paris.")]) as server:
         assert served(server).generate(PROMPT, max_tokens=20) == "Paris."
@@ -42,24 +48,40 @@ def test_what_can_be_retried_is(failure):
     [
         (status(429), "status 429 after 3 attempts.*limits the rate", 3),
         (status(500), "status 500 after 3 attempts", 3),
-        (status(404, "no model 'x'"), "status 404: .*no model.*lists its models", 1),
+        (status(429, "spent", retry_after="600"), "status 429: .*asked again in 600 s", 1),
         (status(401), "status 401.*OPENAI_API_KEY", 1),
-        (status(400, "context length"), "status 400: .*context length", 1),
+        (status(400, "context length"), "status 400: .*context length.*longer window", 1),
         (truncated(), "No usable reply", 3),
-        (garbage(), "cannot be read|not with a chat completion", 1),
+        (half(), "broke off after .* characters, 3 times", 3),
+        (garbage(), "cannot be read", 1),
         (garbage(b'{"choices": []}'), "not with a chat completion", 1),
-        (garbage(b"[]"), "not with a chat completion|cannot be read", 1),
+        (garbage(b"[]"), "cannot be read", 1),
     ],
 )
 def test_what_cannot_is_one_clear_error(failure, message, attempts):
     with FakeServer([failure]) as server, pytest.raises(ServerError, match=message):
-        served(server, model="x").generate(PROMPT, max_tokens=20)
+        served(server, model="fake").generate(PROMPT, max_tokens=20)
     assert len(server.requests) == attempts
+
+
+def test_a_wrong_model_name():
+    with FakeServer(models=["small"]) as server:
+        with pytest.raises(ServerError, match=r"status 404: The model `x` does not exist.*lists its models"):
+            served(server, model="x").generate(PROMPT, max_tokens=20)
+        with pytest.raises(ServerError, match="does not exist"):
+            served(server, model="x").score(["text"])
+
+
+def test_retry_after_is_obeyed_by_all_requests():
+    with FakeServer([status(429, retry_after="0.4"), reply("Paris.")]) as server:
+        started = time.monotonic()
+        assert served(server, concurrency=4).generate_many([PROMPT] * 4, max_tokens=20) == ["Paris."] * 4
+        assert time.monotonic() - started >= 0.4
 
 
 def test_a_slow_server_times_out():
     with FakeServer([reply("late", delay=1.0)]) as server, pytest.raises(ServerError, match=r"within 0\.1 s, 1 times"):
-        served(server, model="x", timeout=0.1, retries=0).generate(PROMPT, max_tokens=20)
+        served(server, model="fake", timeout=0.1, retries=0).generate(PROMPT, max_tokens=20)
 
 
 def test_no_server():
@@ -96,23 +118,133 @@ def test_the_budget_is_kept():
         meter = Budget(tokens=100).meter()
         model.generate(PROMPT, max_tokens=500, meter=meter)
         estimate = model.count(["".join(segment.text for segment in PROMPT)])[0] + model.template_tokens
-        assert meter.tokens == estimate + 3
         assert server.requests[0]["max_tokens"] == 100 - estimate
+        assert meter.tokens == 7 + 3  # what the server says it was, not the estimate
+        meter.spend("other", tokens=60)
         with pytest.raises(BudgetExceededError):
             model.generate(PROMPT, max_tokens=5, meter=meter)
+        assert meter.tokens == 70
     assert len(server.requests) == 1
+
+
+def test_requests_at_once_do_not_share_what_is_left():
+    with FakeServer(lambda request: reply("x", tokens=request["max_tokens"], delay=0.05)) as server:
+        model = served(server, concurrency=8)
+        meter = Budget(tokens=400).meter()
+        with pytest.raises(BudgetExceededError, match=r"\(\d of 8 prompts succeeded"):
+            model.generate_many([PROMPT] * 8, max_tokens=100, meter=meter)
+    assert meter.tokens <= 400
+    assert [request["max_tokens"] for request in server.requests][:3] == [100] * 3
+    assert meter.report()["stages"]["generate"]["calls"] == len(server.requests)
+
+
+def test_prices():
+    with FakeServer([reply("Paris.", tokens=3)]) as server:
+        part = create("language_models", "served", {"base_url": server.url, "price": {"input": 1.0, "output": 1000}})
+        meter = Budget().meter()
+        part.generate(PROMPT, max_tokens=5, meter=meter)
+        served(server).generate(PROMPT, max_tokens=5, meter=meter)
+        row = meter.report()["stages"]["generate"]
+        assert (row["calls"], row["unpriced"], row["prompt_tokens"], row["reply_tokens"]) == (2, 1, 14, 6)
+        assert row["dollars"] == pytest.approx((7 * 1 + 3 * 1000) / 1e6)
+        with pytest.raises(BudgetExceededError, match="dollars"):
+            part.generate(PROMPT, max_tokens=5, meter=Budget(dollars=1e-4).meter())
+
+
+def test_the_budgets_time_ends_retries():
+    with FakeServer([status(500, retry_after="30")]) as server:
+        started = time.monotonic()
+        with pytest.raises(ServerError, match="status 500"):
+            served(server, retries=5).generate(PROMPT, max_tokens=5, meter=Budget(seconds=1).meter())
+        assert time.monotonic() - started < 2
 
 
 def test_the_key_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("MY_KEY", "secret")
     model = ServedLanguageModel("http://127.0.0.1:1/v1", api_key_env="MY_KEY")
-    assert model._client.api_key == "secret"
+    assert model._connection.client.api_key == "secret"
 
 
 def test_counts_are_estimates_on_the_high_side():
     model = ServedLanguageModel("http://127.0.0.1:1/v1", model="m")
     assert model.count(["", "abc", "中文", "abcd中"]) == [0, 1, 2, 3]
     assert model.fingerprint != ServedLanguageModel("http://127.0.0.1:1/v1", model="n").fingerprint
+
+
+def test_in_bulk_order_is_kept_and_requests_overlap():
+    def slow(request):
+        number = int(request["messages"][0]["content"])
+        return reply(str(number), delay=0.02 * (8 - number))
+
+    with FakeServer(slow) as server:
+        steps, arrivals = [], []
+        model = served(server, concurrency=8)
+        started = time.monotonic()
+        found = model.generate_many(
+            [[Segment(str(number))] for number in range(8)],
+            max_tokens=5,
+            progress=lambda *step: steps.append(step),
+            arrived=arrivals.append,
+        )
+        assert time.monotonic() - started < 0.6  # one after the other: 0.72
+    assert found == [str(number) for number in range(8)]
+    assert steps == [("generate", done, 8) for done in range(1, 9)]
+    assert sorted(arrival.place for arrival in arrivals) == list(range(8))
+    assert arrivals[0].place != 0
+    assert all(arrival.ended and arrival.reply_tokens == 5 for arrival in arrivals)
+
+
+def test_one_failing_prompt_leaves_the_others():
+    def script(request):
+        return status(400, "no") if request["messages"][0]["content"] == "3" else reply("ok")
+
+    with FakeServer(script) as server:
+        arrivals = []
+        prompts = [[Segment(str(number))] for number in range(8)]
+        with pytest.raises(ServerError, match=r"status 400: no \(7 of 8 prompts succeeded; number 4 is the first"):
+            served(server, concurrency=2).generate_many(prompts, max_tokens=5, arrived=arrivals.append)
+    assert sorted(arrival.place for arrival in arrivals) == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_a_hopeless_failure_ends_the_call():
+    with FakeServer([status(401, "wrong key")]) as server:
+        with pytest.raises(ServerError, match="OPENAI_API_KEY"):
+            served(server, concurrency=2).generate_many([PROMPT] * 50, max_tokens=5)
+        assert len(server.requests) <= 4
+
+
+def test_the_rate_is_limited():
+    with FakeServer() as server:
+        started = time.monotonic()
+        served(server, requests_per_minute=600).generate_many([PROMPT] * 5, max_tokens=5)
+        assert time.monotonic() - started >= 0.4  # the listing of models is a request too
+
+
+def test_ctrl_c_stops_at_once():
+    code = (
+        "import sys; from ragkit.models.served import ServedLanguageModel; from ragkit.protocols import Segment\n"
+        "model = ServedLanguageModel(sys.argv[1], model='fake'); print('asking', flush=True)\n"
+        "model.generate_many([[Segment('x')]] * 40, max_tokens=5)"
+    )
+    with FakeServer([reply("late", delay=3.0)]) as server:
+        child = subprocess.Popen([sys.executable, "-c", code, server.url], stdout=-1, stderr=-1, text=True)
+        assert child.stdout.readline() == "asking\n"
+        while not server.requests:
+            time.sleep(0.01)
+        started = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate(timeout=10)
+        assert time.monotonic() - started < 2
+        assert "KeyboardInterrupt" in error
+    assert len(server.requests) <= 16
+
+
+def test_inside_a_running_event_loop():
+    async def notebook(model):
+        return model.generate(PROMPT, max_tokens=5)
+
+    with FakeServer() as server:
+        assert asyncio.run(notebook(served(server))) == "ok"
 
 
 def test_an_address_is_an_address():
@@ -124,5 +256,14 @@ def test_parse_llm():
     assert parse_llm("http://h:1/v1").options == {"base_url": "http://h:1/v1"}
     assert parse_llm(" https://h/v1#a/b ").options == {"base_url": "https://h/v1", "model": "a/b"}
     assert parse_llm("/models/mine").options == {"model": "/models/mine"}
-    with pytest.raises(UsageError):
-        parse_llm(" ")
+    assert parse_llm("vllm:HuggingFaceTB/SmolLM2-135M").options == {"model": "HuggingFaceTB/SmolLM2-135M"}
+    assert parse_llm("vllm:x").name == "vllm"
+    for nothing in (" ", "vllm: "):
+        with pytest.raises(UsageError):
+            parse_llm(nothing)
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"requests_per_minute": 0}, {"retries": -1}])
+def test_limits_are_limits(options):
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        ServedLanguageModel("http://127.0.0.1:1/v1", **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ class CorpusRow(ForeignRow):
 
     id: str = Field(alias="_id")
     text: str
-    title: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    title: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class QueryRow(ForeignRow):
@@ -30,7 +30,14 @@ class QueryRow(ForeignRow):
 
     id: str = Field(alias="_id")
     text: str
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
+
+
+Record = tuple[str, Any]
+"""Where a record is, and its content: JSON bytes or a parsed value."""
+
+Judgement = tuple[str, str, str, float]
+"""Where it is, the query, the document, the grade."""
 
 
 def read(source: str, draft: Draft, *, split: str = "") -> None:
@@ -41,45 +48,63 @@ def read(source: str, draft: Draft, *, split: str = "") -> None:
     dev, else train.
     """
     folder = Path(source)
-    for place, line in lines(_file(folder, "corpus.jsonl")):
-        with draft.record(place):
-            document = row(CorpusRow, line)
-            text = f"{document.title}\n\n{document.text}".strip() if document.title else document.text
-            draft.add_document(document.id, text, {"title": document.title, **document.metadata})
     qrels = _qrels(folder, split)
-    judged = _judged(qrels, draft)
+    corpus, queries = (lines(_file(folder, name)) for name in ("corpus.jsonl", "queries.jsonl"))
+    fill(draft, corpus, queries, _judgements(qrels, draft), qrels=qrels.name, place=str(qrels))
+
+
+def fill(
+    draft: Draft,
+    corpus: Iterable[Record],
+    queries: Iterable[Record],
+    judgements: Iterable[Judgement],
+    *,
+    qrels: str,
+    place: str,
+) -> None:
+    """Fill `draft` with the records of BEIR's three parts, as `read` describes.
+
+    `qrels` names the judgements and `place` says where they are.
+    """
+    for where, content in corpus:
+        with draft.record(where):
+            document = row(CorpusRow, content)
+            text = f"{document.title}\n\n{document.text}".strip() if document.title else document.text
+            draft.add_document(document.id, text, {"title": document.title or "", **(document.metadata or {})})
+    judged = _judged(judgements, draft)
     without: list[str] = []
-    for place, line in lines(_file(folder, "queries.jsonl")):
-        with draft.record(place):
-            query = row(QueryRow, line)
+    for where, content in queries:
+        with draft.record(where):
+            query = row(QueryRow, content)
             if query.id not in judged:
                 without.append(query.id)
                 continue
             claims = judged.pop(query.id)
             if not claims:
-                raise Flaw("no relevant document", f"query {query.id!r} has no judgement above 0 in {qrels.name}")
-            draft.add_query(query.id, query.text, evidence=list(claims.values()), level="document", meta=query.metadata)
+                raise Flaw("no relevant document", f"query {query.id!r} has no judgement above 0 in {qrels}")
+            meta = query.metadata or {}
+            draft.add_query(query.id, query.text, evidence=list(claims.values()), level="document", meta=meta)
     if without:
-        draft.drop(f"query without judgements in {qrels.name}", repr(without[0]), len(without))
+        draft.drop(f"query without judgements in {qrels}", repr(without[0]), len(without))
     for query_id in judged:
-        with draft.record(str(qrels)):
-            raise Flaw("judged query is unknown", f"it judges query {query_id!r}, which is not in queries.jsonl")
+        with draft.record(place):
+            raise Flaw("judged query is unknown", f"it judges query {query_id!r}, which is not among the queries")
 
 
-def _judged(qrels: Path, draft: Draft) -> dict[str, dict[str, Claim]]:
+def _judged(judgements: Iterable[Judgement], draft: Draft) -> dict[str, dict[str, Claim]]:
     """Return the relevant documents of each judged query.
 
     A judgement of an unknown or empty document is flawed by itself: the query keeps its others, as in BEIR's own runs.
     """
     judged: dict[str, dict[str, Claim]] = {}
-    for place, query_id, doc_id, grade in _judgements(qrels, draft):
+    for place, query_id, doc_id, grade in judgements:
         with draft.record(place):
             claims = judged.setdefault(query_id, {})
             if grade <= 0:
                 continue
             document = draft.documents.get(doc_id)
             if document is None:
-                raise Flaw("unknown document", f"it judges document {doc_id!r}, which is not in corpus.jsonl")
+                raise Flaw("unknown document", f"it judges document {doc_id!r}, which is not in the corpus")
             if not document.text.strip():
                 raise Flaw("empty document", f"it judges document {doc_id!r}, which has no text")
             if doc_id in claims:
@@ -88,7 +113,7 @@ def _judged(qrels: Path, draft: Draft) -> dict[str, dict[str, Claim]]:
     return judged
 
 
-def _judgements(qrels: Path, draft: Draft) -> Iterator[tuple[str, str, str, float]]:
+def _judgements(qrels: Path, draft: Draft) -> Iterator[Judgement]:
     for place, line in lines(qrels):
         fields = line.decode("utf-8", errors="replace").rstrip("\r\n").split("\t")
         if fields[:2] == ["query-id", "corpus-id"]:

@@ -10,7 +10,8 @@ from ragkit.eval.datasets.formats import FORMATS
 from ragkit.eval.datasets.reading import opened
 
 _HEAD_BYTES = 1 << 20
-"""Enough to hold a whole record of every format: HotpotQA's are about 7 kB, a QASPER paper about 50 kB."""
+"""Enough for the keys of every format: HotpotQA's records are about 7 kB, a QASPER paper about 50 kB; those of
+LongBench v2 are up to 20 MB, but begin with all keys but the context's."""
 
 _KEYS: tuple[tuple[str, frozenset[bytes]], ...] = (
     ("qasper", frozenset({b"full_text", b"qas"})),
@@ -18,6 +19,7 @@ _KEYS: tuple[tuple[str, frozenset[bytes]], ...] = (
     ("2wiki", frozenset({b"supporting_facts", b"evidences", b"context"})),
     ("hotpotqa", frozenset({b"supporting_facts", b"context"})),
     ("multihop_rag", frozenset({b"evidence_list", b"query"})),
+    ("longbench_v2", frozenset({b"question", b"choice_A", b"choice_B", b"choice_C", b"choice_D"})),
     ("longbench", frozenset({b"input", b"context", b"answers"})),
 )
 """The first format all of whose keys occur is taken, so a format stands before those whose keys are a part of its."""

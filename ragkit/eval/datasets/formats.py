@@ -32,6 +32,7 @@ FORMATS: Mapping[str, Format] = {
     "multihop_rag": Format(f"{_HERE}.multihop_rag", strict=False),
     "qasper": Format(f"{_HERE}.qasper", strict=False),
     "longbench": Format(f"{_HERE}.longbench", strict=False),
+    "longbench_v2": Format(f"{_HERE}.longbench_v2", strict=False),
     "hub": Format(f"{_HERE}.hub", strict=False),
 }
 """Foreign formats drop and count flawed records, because some of the published data is known to be imperfect."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from ragkit.errors import ConfigError, LoadError
 from ragkit.eval.datasets.draft import Claim, Draft, Flaw
 from ragkit.eval.datasets.hotpotqa import HotpotRow
 from ragkit.eval.datasets.longbench import LongBenchRow, add_record
+from ragkit.eval.datasets.longbench_v2 import LongBenchV2Row
+from ragkit.eval.datasets.longbench_v2 import add_record as add_choices
 from ragkit.eval.datasets.qasper import Paper, add_paper
 from ragkit.eval.datasets.reading import row
 from ragkit.eval.datasets.squad import Article, add_article
@@ -30,22 +32,34 @@ class Columns(NamedTuple):
 AddRow = Callable[[Draft, dict[str, Any], int], None]
 
 
-def add_rows(draft: Draft, rows: Iterable[dict[str, Any]], columns: Columns, place: str) -> None:
+def add_rows(draft: Draft, rows: Iterable[Mapping[str, Any]], columns: Columns, place: str) -> None:
     """Add every row; raise LoadError where neither its shape is known nor its columns are named."""
-    remaining = iter(rows)
+    remaining = map(dict[str, Any], rows)
     first = next(remaining, None)
     if first is None:
         return
     if any(columns):
         add = _named(columns, first, place)
-    elif {"context", "question", "answers"} <= first.keys() and isinstance(first["answers"], dict):
+    elif {"context", "question", "answers"} <= first.keys() and _has_offsets(first["answers"]):
         _add_squad(draft, chain([first], remaining), place)
         return
     else:
         add = _known(set(first), place)
     for number, item in enumerate(chain([first], remaining)):
         with draft.record(f"{place}: row {number}"):
-            add(draft, item, number)
+            try:
+                add(draft, item, number)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise Flaw(
+                    "malformed record", f"it is not of the shape of the first row: {type(error).__name__}: {error}"
+                ) from None
+
+
+def _has_offsets(answers: Any) -> bool:
+    """Return whether answers are SQuAD's: texts with their offsets, as an object of lists or a list of objects."""
+    if isinstance(answers, list):
+        return bool(answers) and isinstance(answers[0], dict) and "answer_start" in answers[0]
+    return isinstance(answers, dict)
 
 
 def _known(found: set[str], place: str) -> AddRow:
@@ -53,6 +67,8 @@ def _known(found: set[str], place: str) -> AddRow:
         return _add_hotpot
     if {"full_text", "qas", "title"} <= found:
         return lambda draft, item, number: _add_qasper(draft, item, f"{place}: row {number}")
+    if {"question", "context", "answer", "choice_A", "choice_B", "choice_C", "choice_D"} <= found:
+        return lambda draft, item, _: add_choices(draft, row(LongBenchV2Row, item))
     if {"input", "context", "answers"} <= found:
         return lambda draft, item, _: add_record(draft, row(LongBenchRow, item), item.get("dataset") or draft.name)
     raise LoadError(
@@ -62,21 +78,28 @@ def _known(found: set[str], place: str) -> AddRow:
 
 
 def _add_hotpot(draft: Draft, item: dict[str, Any], _: int) -> None:
-    record = row(HotpotRow, {"_id": item.get("id", item.get("_id")), **item})
+    item = {**item, "_id": str(item.get("id", item.get("_id")))}
+    for column, second in (("context", "sentences"), ("supporting_facts", "sent_id")):
+        if item[column] and isinstance(item[column], list) and isinstance(item[column][0], dict):
+            item[column] = [[pair["title"], pair[second]] for pair in item[column]]
+    record = row(HotpotRow, item)
     add_question(draft, record, {"difficulty": record.level})
 
 
 def _add_qasper(draft: Draft, item: dict[str, Any], place: str) -> None:
     """Turn the hub's columns of lists back into QASPER's lists of objects."""
     questions = [
-        {**question, "answers": [{"answer": answer} for answer in question["answers"]["answer"]]}
+        {**question, "answers": [{"answer": answer["answer"]} for answer in _objects(question["answers"])]}
         for question in _objects(item["qas"])
     ]
     paper = row(Paper, {**item, "full_text": _objects(item["full_text"]), "qas": questions})
     add_paper(draft, str(item["id"]), paper, place)
 
 
-def _objects(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def _objects(columns: dict[str, list[Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return objects, from their columns where the package has turned a list of objects into an object of lists."""
+    if isinstance(columns, list):
+        return columns
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -86,10 +109,7 @@ def _add_squad(draft: Draft, rows: Iterable[dict[str, Any]], place: str) -> None
     for number, item in enumerate(rows):
         given = item["answers"]
         try:
-            answers = [
-                {"text": text, "answer_start": start}
-                for text, start in zip(given["text"], given["answer_start"], strict=True)
-            ]
+            answers = [{"text": one["text"], "answer_start": one["answer_start"]} for one in _objects(given)]
         except (KeyError, TypeError, ValueError):
             with draft.record(f"{place}: row {number}"):
                 raise Flaw("malformed record", "answers does not hold the lists 'text' and 'answer_start'") from None

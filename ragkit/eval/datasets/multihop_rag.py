@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,20 @@ def read(source: str, draft: Draft) -> None:
     is not there verbatim flaws its question. The question's id is its position in the file.
     """
     corpus, queries = _files(Path(source))
+    fill(draft, _items(corpus), _items(queries))
+
+
+def fill(draft: Draft, corpus: Iterable[tuple[str, Any]], queries: Iterable[tuple[str, Any]]) -> None:
+    """Fill `draft` with (place, record) of both parts, as `read` describes."""
     by_key: dict[str, Document] = {}
-    for place, item in _items(corpus):
+    for place, item in corpus:
         with draft.record(place):
             article = row(Article, item)
             meta = article.model_dump(exclude={"body"}, exclude_none=True)
             document = draft.add_document(article.url or draft.free_id(article.title), article.body, meta)
             by_key.setdefault(article.title, document)
             by_key[article.url] = document
-    for number, (place, item) in enumerate(_items(queries)):
+    for number, (place, item) in enumerate(queries):
         with draft.record(place):
             query = row(QueryRow, item)
             unanswerable = query.question_type == _NULL_QUERY

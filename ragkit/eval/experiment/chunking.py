@@ -9,7 +9,7 @@ from ragkit.eval.experiment.systems import System
 from ragkit.eval.peers import peer
 from ragkit.identity import content_hash
 from ragkit.models.tokenizer import HfTokenizer
-from ragkit.parts import make_chunker
+from ragkit.parts import enriched, make_chunker
 from ragkit.protocols import Chunker, Embedder, Gaps, Tokenizer
 from ragkit.schema import Chunk, Chunked, Document
 
@@ -31,14 +31,14 @@ class WholeDocuments:
 
 
 def chunker_of(system: System, embedder: Embedder, *, whole: bool = False) -> Chunker:
-    """Return the chunker of `system`, or the one that leaves documents whole.
+    """Return the chunker of `system`, or the one that leaves documents whole; enrichers do not run behind it.
 
     Raises ConfigError for options that do not fit, and for a peer with a tokenizer that other libraries cannot use.
     """
     if whole:
         return WholeDocuments()
     if system.peer is None:
-        return make_chunker(system.config, embedder)
+        return make_chunker(system.config.model_copy(update={"enrichers": []}), embedder)
     tokenizer = embedder.tokenizer
     if not isinstance(tokenizer, HfTokenizer):
         raise ConfigError(
@@ -46,6 +46,15 @@ def chunker_of(system: System, embedder: Embedder, *, whole: bool = False) -> Ch
             hint="Use a learned embedder, for instance embedder: {name: sentence_transformer}.",
         )
     return peer(system.peer.name, tokenizer, **system.peer.options)
+
+
+def indexing_chunker(system: System, embedder: Embedder, *, whole: bool = False) -> Chunker:
+    """Return the chunker whose chunks are indexed: that of `system` with its enrichers.
+
+    Whole documents are not enriched: nothing of their document is missing in them. Raises what `chunker_of` raises.
+    """
+    chunker = chunker_of(system, embedder, whole=whole)
+    return chunker if whole else enriched(chunker, system.config, embedder)
 
 
 def evaluation_tokenizer(name: str) -> Tokenizer:

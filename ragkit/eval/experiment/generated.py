@@ -1,10 +1,13 @@
 """Questions made from the documents by a language model, each about one sentence that is chosen beforehand.
 
-The evidence is that sentence, so it is verbatim by construction, and small models need not copy. Guards, after the
-Chroma report on chunking (2024) and against what makes generated questions easier than real ones:
+The model writes a question, copies the words that answer it, and names the question's kind. What it copied must be in
+the passage to the letter (but for white space) and in one place: then that is the evidence. A model that writes no
+records, or copies nothing right in a whole batch (a small one), is asked for the question alone, and the sentence is
+the evidence. Guards, after the Chroma report on chunking (2024) and against what makes generated questions easier than
+real ones:
 
 - the question must be one question, and must not speak of "the text" or "the passage";
-- it must not repeat a long run of the sentence's words;
+- it must not repeat a long run of the evidence's words;
 - its cosine with the evidence must be at least 0.36, and higher than with every other sentence of the passage, so that
   the evidence is what answers it;
 - its cosine with no kept question may exceed 0.78.
@@ -16,6 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count as count_from
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,32 +27,29 @@ from numpy.typing import NDArray
 from ragkit.budget import Meter
 from ragkit.chunkers.sentences import split_sentences
 from ragkit.errors import BudgetExceededError
-from ragkit.eval.experiment.store import Store, key
+from ragkit.eval.experiment.locating import places
+from ragkit.eval.experiment.question_writing import Asked, QuestionWriter
+from ragkit.eval.experiment.store import Store
 from ragkit.eval.types import EvidenceSpan, Query
 from ragkit.identity import content_hash
-from ragkit.protocols import Embedder, LanguageModel, Segment
+from ragkit.protocols import Embedder, LanguageModel
 from ragkit.schema import Document
 
+FEWEST_TRIED = 4
+"""Facts of a batch, none of whose records has verbatim evidence, after which a model is asked for questions alone."""
 LEAST_SIMILAR = 0.36
 MOST_ALIKE = 0.78
 LONGEST_COPY = 6
 """Words in a row that a question may share with its evidence."""
-_PROMPT_VERSION = 1
-_MAX_TOKENS = 48
+BATCH = 16
+"""Facts that a model is asked about at once."""
 _CONTEXT = 2
 """Sentences around the chosen one that the model sees, on each side."""
 _FEWEST_CHARACTERS, _MOST_CHARACTERS = 40, 400
-_SPEAKS_OF_TEXT = re.compile(r"\b(passage|text|sentence|article|paragraph|excerpt|document|author|above)\b", re.I)
-
-_PROMPT = """\
-Write one short question that the FACT answers. Ask for a single thing. Use other words than the FACT where you can.
-The question must make sense to someone who has not seen the FACT. Reply with the question only.
-
-CONTEXT: {context}
-
-FACT: {fact}
-
-Question:"""
+_SPEAKS_OF_TEXT = re.compile(
+    r"\b((?i:passage|text|sentence|article|paragraph|excerpt|document|author|above)|FACT|CONTEXT)\b"
+)
+"""The last two are what the prompt calls the sentence and what stands around it."""
 
 
 @dataclass(slots=True)
@@ -56,25 +57,35 @@ class Generated:
     """The questions that passed, how many were asked for, and why the others fell.
 
     `overlap` is the mean share of a question's words that its evidence holds too: the higher, the more the questions
-    favour lexical search over what real questions will.
+    favour lexical search over what real questions will. `kinds` counts the kept ones by what they ask for.
     """
 
     queries: list[Query] = field(default_factory=list)
     tried: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     overlap: float = 0.0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def survival(self) -> float:
+        """The share of what was asked for that passed."""
+        return len(self.queries) / max(self.tried, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """The sentence a question is to be about, and the passage around it."""
+    """The sentence a question is to be about, and the passage around it, which begins at `begins`.
+
+    `sentences` are the spans of the passage's sentences; all spans are of the document.
+    """
 
     doc_id: str
     start: int
     end: int
     text: str
-    others: tuple[str, ...]
+    sentences: tuple[tuple[int, int], ...]
     context: str
+    begins: int
 
 
 def generated_questions(
@@ -95,24 +106,63 @@ def generated_questions(
     made = Generated()
     kept: list[NDArray[np.float32]] = []
     words: list[float] = []
-    for fact in _facts(documents, seed):
-        if len(made.queries) == count or made.tried == 4 * count:
+    writer = QuestionWriter(model, store, meter)
+    facts = islice(_facts(documents, seed), 4 * count)
+    while len(made.queries) < count:
+        # no more at once than are wanted, so that little is asked for nothing
+        some = list(islice(facts, min(BATCH, count - len(made.queries))))
+        if not some:
             break
         try:
-            question = _asked(fact, model, store, meter)
+            replies = writer.written([(fact.context, fact.text) for fact in some])
         except BudgetExceededError:
             break
-        made.tried += 1
-        reason = unfit(question, fact.text) or _unlike(question, fact, embedder, kept)
-        if reason:
-            made.rejected[reason] = made.rejected.get(reason, 0) + 1
-            continue
-        span = EvidenceSpan(fact.doc_id, fact.start, fact.end)
-        made.queries.append(Query(f"g{len(made.queries) + 1}", question, (fact.text,), (span,)))
-        words.append(shared(question, fact.text))
-        advance(1)
+        unusable = 0
+        for fact, asked in zip(some, replies, strict=True):
+            made.tried += 1
+            found = _evidence(fact, asked)
+            unusable += isinstance(found, str)
+            reason = found if isinstance(found, str) else _refused(asked.question, fact, found, embedder, kept)
+            if reason or isinstance(found, str):
+                made.rejected[reason] = made.rejected.get(reason, 0) + 1
+                continue
+            text = documents[fact.doc_id].text[found.start : found.end]
+            meta = {"kind": asked.kind} if asked.kind else {}
+            made.queries.append(Query(f"g{len(made.queries) + 1}", asked.question, (text,), (found,), meta=meta))
+            if asked.kind:
+                made.kinds[asked.kind] = made.kinds.get(asked.kind, 0) + 1
+            words.append(shared(asked.question, text))
+            advance(1)
+        if writer.writes_records and unusable == len(some) >= FEWEST_TRIED:
+            writer.without_records()
     made.overlap = float(np.mean(words)) if words else 0.0
     return made
+
+
+def _evidence(fact: _Fact, asked: Asked) -> EvidenceSpan | str:
+    """Return the span of the evidence, or why there is none."""
+    if not asked.question:
+        return "is no record"
+    if not asked.evidence:
+        return EvidenceSpan(fact.doc_id, fact.start, fact.end)
+    found = places(fact.context, asked.evidence)
+    if len(found) != 1:
+        return "evidence is in several places" if found else "evidence is not verbatim"
+    start, end = found[0]
+    return EvidenceSpan(fact.doc_id, fact.begins + start, fact.begins + end)
+
+
+def _refused(
+    question: str, fact: _Fact, span: EvidenceSpan, embedder: Embedder, kept: list[NDArray[np.float32]]
+) -> str:
+    """Return which guard `question` does not pass, empty if it passes all."""
+    evidence = fact.context[span.start - fact.begins : span.end - fact.begins]
+    others = [
+        fact.context[start - fact.begins : end - fact.begins]
+        for start, end in fact.sentences
+        if end <= span.start or start >= span.end
+    ]
+    return unfit(question, evidence) or _unlike(question, evidence, others, embedder, kept)
 
 
 def unfit(question: str, evidence: str) -> str:
@@ -144,10 +194,12 @@ def shared(question: str, evidence: str) -> float:
     return sum(word in told for word in asked) / max(len(asked), 1)
 
 
-def _unlike(question: str, fact: _Fact, embedder: Embedder, kept: list[NDArray[np.float32]]) -> str:
+def _unlike(
+    question: str, evidence: str, others: Sequence[str], embedder: Embedder, kept: list[NDArray[np.float32]]
+) -> str:
     """Return why `question` does not belong to its evidence or was asked before; remember it if it passes."""
     vector = embedder.embed_queries([question])[0]
-    sentences = embedder.embed_queries([fact.text, *fact.others]) @ vector
+    sentences = embedder.embed_queries([evidence, *others]) @ vector
     if sentences[0] < LEAST_SIMILAR:
         return "is not about its evidence"
     if len(sentences) > 1 and sentences[1:].max() >= sentences[0]:
@@ -156,24 +208,6 @@ def _unlike(question: str, fact: _Fact, embedder: Embedder, kept: list[NDArray[n
         return "was asked before"
     kept.append(vector)
     return ""
-
-
-def _asked(fact: _Fact, model: LanguageModel, store: Store, meter: Meter | None) -> str:
-    """Return the model's question about `fact`, from the store if it was asked before."""
-    prompt = _PROMPT.format(context=fact.context, fact=fact.text)
-    known = key("question", model=model.fingerprint, prompt=prompt, version=_PROMPT_VERSION, tokens=_MAX_TOKENS)
-    found = store.get([known]).get(known)
-    if found is None:
-        found = model.generate([Segment(prompt)], max_tokens=_MAX_TOKENS, meter=meter)
-        store.put(known, found)
-    return _cleaned(str(found))
-
-
-def _cleaned(reply: str) -> str:
-    """Return the question in a reply: its last line that asks something, without a leading label."""
-    asked = [line.strip() for line in reply.splitlines() if line.strip().endswith(("?", "？"))]
-    line = asked[-1] if asked else reply.strip()
-    return re.sub(r"^(\W*question\W*:|[-*\d.]+\s)\s*", "", line, flags=re.I).strip(' "')
 
 
 def _facts(documents: Mapping[str, Document], seed: int) -> Iterator[_Fact]:
@@ -202,8 +236,8 @@ def _drawn(doc_id: str, text: str, seed: int) -> tuple[list[tuple[int, int]], li
 def _fact(doc_id: str, text: str, spans: Sequence[tuple[int, int]], place: int) -> _Fact:
     around = spans[max(0, place - _CONTEXT) : place + _CONTEXT + 1]
     start, end = spans[place]
-    others = tuple(text[a:b] for a, b in around if (a, b) != (start, end))
-    return _Fact(doc_id, start, end, text[start:end], others, text[around[0][0] : around[-1][1]])
+    begins = around[0][0]
+    return _Fact(doc_id, start, end, text[start:end], tuple(around), text[begins : around[-1][1]], begins)
 
 
 def _words(text: str) -> list[str]:

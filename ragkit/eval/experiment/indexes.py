@@ -14,9 +14,11 @@ from typing import Any
 import filelock
 
 from ragkit.eval.experiment.counting import CountingEmbedder
+from ragkit.eval.experiment.metering import Metering
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System
 from ragkit.eval.experiment.workshop import Workshop
+from ragkit.eval.results import Spent
 from ragkit.eval.types import EvalSet
 from ragkit.index.header import FORMAT_VERSION
 from ragkit.pipeline import Pipeline
@@ -28,13 +30,22 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index of one data set: its chunks by document as (start, end, tokens), and what building it took."""
+    """An index of one data set: its chunks by document as (start, end, tokens), and what building it took.
+
+    `embedded` and `cached` count the chunks whose vectors were computed then, and came from a cache; None: not known.
+    """
 
     key: str
     folder: Path
     chunks: Mapping[str, list[tuple[int, int, int]]]
     seconds: float
     unmapped: int
+    embedded: int | None = None
+    cached: int = 0
+    cost: Spent | None = None
+    """Of the language model that chunked or enriched, where there is one."""
+    failed: tuple[str, ...] = ()
+    """Documents that are not in the index, each with the reason."""
 
     @property
     def count(self) -> int:
@@ -56,6 +67,20 @@ def corpus_fingerprint(evalset: EvalSet) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An index to be built, or found: its name, its embedder, and the chunker, made for it alone.
+
+    The chunker counts what it could not map, so that no two indexes may share it; `metering` counts what its language
+    model is charged.
+    """
+
+    name: str
+    embedder: Embedder
+    chunker: Chunker
+    metering: Metering
+
+
 def index_key(corpus: str, system: System, chunker: Chunker, embedder: Embedder) -> str:
     """Return the name of the index that `system` needs: equal names, equal hits."""
     return key(
@@ -69,38 +94,54 @@ def index_key(corpus: str, system: System, chunker: Chunker, embedder: Embedder)
     )
 
 
-def built(
-    workshop: Workshop, system: System, evalset: EvalSet, chunker: Chunker, *, name: str, report: Report
-) -> Built:
-    """Return the index `name` of `evalset`, building it unless it is complete in the work folder.
+def built(workshop: Workshop, system: System, evalset: EvalSet, order: Order, *, report: Report) -> Built:
+    """Return the index that is ordered for `evalset`, building it unless it is complete in the work folder.
 
     A build that was interrupted starts again; chunks that were embedded before come from the embedding cache.
     """
-    folder = workshop.work / "indexes" / name
+    folder = workshop.work / "indexes" / order.name
     folder.mkdir(parents=True, exist_ok=True)
     complete = folder / "complete.json"
     with filelock.FileLock(folder / "lock"):
         if complete.is_file():
             report(_size(evalset))
         else:
-            _build(folder, workshop, system, evalset, chunker, report=report)
+            _build(folder, system, evalset, order, report=report)
         facts = json.loads(complete.read_text(encoding="utf-8"))
         chunks = _chunks(folder, workshop.tokenizer, evalset)
-    return Built(name, folder / "index", chunks, facts["seconds"], facts["unmapped"])
+    return Built(
+        order.name,
+        folder / "index",
+        chunks,
+        facts["seconds"],
+        facts["unmapped"],
+        facts.get("embedded"),
+        facts.get("cached", 0),
+        None if facts.get("cost") is None else Spent.model_validate(facts["cost"]),
+        tuple(facts.get("failed", ())),
+    )
 
 
-def _build(
-    folder: Path, workshop: Workshop, system: System, evalset: EvalSet, chunker: Chunker, *, report: Report
-) -> None:
+def _build(folder: Path, system: System, evalset: EvalSet, order: Order, *, report: Report) -> None:
     """Build the index in `folder` from nothing and mark it complete."""
     shutil.rmtree(folder / "index", ignore_errors=True)
     started = time.perf_counter()
     with Pipeline(folder / "index", system.config) as pipeline:
-        counting = CountingEmbedder(workshop.embedder(system.config), report)
-        pipeline.embedder, pipeline.chunker = counting, chunker
-        pipeline.add(evalset.documents.values())
+        counting = CountingEmbedder(order.embedder, report)
+        pipeline.embedder, pipeline.chunker = counting, order.chunker
+        before = getattr(order.embedder, "computed", None)
+        done = pipeline.add(evalset.documents.values())
         report(_size(evalset) - counting.reported)
-    facts = {"seconds": time.perf_counter() - started, "unmapped": getattr(chunker, "unmapped", 0)}
+    computed = done.chunks if before is None else getattr(order.embedder, "computed", 0) - before
+    cost = order.metering.spent()
+    facts = {
+        "seconds": time.perf_counter() - started,
+        "unmapped": getattr(order.chunker, "unmapped", 0),
+        "embedded": computed,
+        "cached": done.chunks - computed,
+        "cost": None if cost is None else cost.model_dump(),
+        "failed": [f"{failure.source}: {failure.reason}" for failure in done.failed],
+    }
     _write(folder / "complete.json", facts)
 
 

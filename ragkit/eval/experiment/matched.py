@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ragkit.config import PartConfig
-from ragkit.errors import ConfigError, UsageError
+from ragkit.errors import ConfigError, RagkitWarning, UsageError
 from ragkit.eval.experiment.chunking import chunker_of
 from ragkit.eval.experiment.indexes import corpus_fingerprint
 from ragkit.eval.experiment.store import key
@@ -63,12 +64,26 @@ def matched(workshop: Workshop, system: System, evalset: EvalSet, wanted: int) -
         known = key("length", corpus=corpus, chunker=chunker.fingerprint, tokenizer=workshop.tokenizer.fingerprint)
         found = workshop.store.get([known]).get(known)
         if found is None:
-            texts = [chunk.text for item in chunker.chunk(evalset.documents.values()) for chunk in item.chunks]
+            cut = list(chunker.chunk(evalset.documents.values()))
+            texts = [chunk.text for item in cut for chunk in item.chunks]
             found = sum(workshop.tokenizer.count(texts)) / max(len(texts), 1)
-            workshop.store.put(known, found)
+            if reasons := [item.failure for item in cut if item.failure is not None]:
+                _warn(system.name, evalset.name, reasons, len(cut))
+            else:
+                workshop.store.put(known, found)
         return float(found)
 
     return nearest(mean_at, wanted)
+
+
+def _warn(system: str, evalset: str, reasons: Sequence[str], count: int) -> None:
+    """Say that the length is that of fewer documents; it is not kept, so that the next run measures it again."""
+    warnings.warn(
+        f"{system}: {len(reasons)} of {count} documents of {evalset} could not be cut and have no length, such as: "
+        f"{reasons[0]}",
+        RagkitWarning,
+        stacklevel=2,
+    )
 
 
 def nearest(mean_at: Callable[[int], float], wanted: int) -> Reached:

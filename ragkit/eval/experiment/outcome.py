@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.eval.experiment.answering import Answered
+from ragkit.eval.experiment.comparing import base_group, base_measure, compared
 from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.retrieval import Run
-from ragkit.eval.experiment.scoring import Judge, Values, asked_of, left_out, scored
+from ragkit.eval.experiment.scoring import Judge, Values, left_out
+from ragkit.eval.experiment.systems import Context
+from ragkit.eval.experiment.unmapped import unmapped_notes
+from ragkit.eval.experiment.values import Counted, Found, together, values_of
 from ragkit.eval.metrics import Measure
 from ragkit.eval.results import QueryRecord, SetResult, Span, SystemRun
 from ragkit.eval.types import EvalSet, EvidenceSpan, Query
 from ragkit.protocols import Tokenizer
 
+ABSENT = " is not measured here"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one system found on a set, and the index it came from."""
+    """What one system found on a set and answered, and the index it came from."""
 
     system: str
+    context: Context
     index: Built
     run: Run
+    answered: Answered | None = None
 
 
 def set_result(
@@ -41,37 +50,41 @@ def set_result(
     shown = _shown(evalset, outcomes)
     texts = {doc_id: evalset.documents[doc_id].text for doc_id in shown}
     tokens = token_spans(texts, measures, tokenizer)
-    runs, scores = [], {}
-    counted: list[str] = []
+    values, boundaries = {}, {}
     for outcome in outcomes:
-        boundaries: dict[str, list[Span]] = {
+        boundaries[outcome.system] = {
             doc_id: [(start, end) for start, end, _ in outcome.index.chunks.get(doc_id, ())] for doc_id in shown
         }
-        score = partial(scored, evalset.queries, outcome.run.hits, boundaries, measures, tokens)
-        values, counted = judge.scored(outcome.run.key, measures, score)
-        scores[outcome.system] = values
+        records = () if outcome.answered is None else outcome.answered.records
+        found = Found(outcome.run.hits, boundaries[outcome.system], records, texts)
+        named = outcome.run.key if outcome.answered is None else outcome.answered.key
+        values[outcome.system] = judge.scored(
+            named, measures, partial(values_of, evalset.queries, found, measures, tokens)
+        )
         advance(1)
-        runs.append(_run(evalset, outcome, boundaries, values))
-    intervals, comparisons = judge.judged(scores, measures, baseline, clusters_of(evalset.queries, counted))
+    made = together(evalset.queries, measures, values)
+    intervals, comparisons = compared(judge, made, measures, evalset.queries, baseline)
+    counted = base_group(made, measures)
     return SetResult(
         name=evalset.name,
         fingerprint=evalset.fingerprint,
         documents=texts,
         queries=[query_record(query) for query in evalset.queries],
         counted=counted,
-        left_out=left_out(evalset.queries, counted),
-        runs=runs,
+        counted_by={name: ids for name, ids in made.queries.items() if ids != counted},
+        left_out=left_out(evalset.queries, counted, base_measure(made, measures)),
+        unjudged=made.unjudged,
+        runs=[_run(evalset, outcome, boundaries[outcome.system], made.scores[outcome.system]) for outcome in outcomes],
         intervals=intervals,
         comparisons=comparisons,
         baseline=baseline,
-        notes=_notes(evalset, outcomes),
+        notes=[*_notes(evalset, outcomes), *absences(made)],
     )
 
 
-def clusters_of(queries: Sequence[Query], counted: Sequence[str]) -> list[str]:
-    """Return the document of each counted query."""
-    by_id = {query.query_id: query for query in queries}
-    return [asked_of(by_id[query_id]) for query_id in counted]
+def absences(made: Counted) -> list[str]:
+    """Return a note for every measure without values."""
+    return [f"{measure}{ABSENT}: {reason}" for measure, reason in made.absent.items()]
 
 
 def token_spans(
@@ -111,15 +124,26 @@ def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _run(evalset: EvalSet, outcome: Outcome, boundaries: dict[str, list[Span]], values: Values) -> SystemRun:
+    answered = outcome.answered
+    ids = [query.query_id for query in evalset.queries]
+    cost = {} if answered is None else dict(answered.cost)
+    if outcome.index.cost is not None:
+        cost["index"] = outcome.index.cost
     return SystemRun(
         system=outcome.system,
         chunks=outcome.index.count,
         mean_chunk_tokens=outcome.index.mean_tokens,
         unmapped=outcome.index.unmapped,
         boundaries=boundaries,
-        hits={query.query_id: hits for query, hits in zip(evalset.queries, outcome.run.hits, strict=True)},
+        hits=dict(zip(ids, outcome.run.hits, strict=True)),
         scores=values,
         index_seconds=outcome.index.seconds,
+        context=outcome.context,
+        embedded=outcome.index.embedded,
+        cached_vectors=outcome.index.cached,
+        cost=cost,
+        language_model=None if answered is None else answered.model,
+        answers={} if answered is None else dict(zip(ids, answered.records, strict=True)),
     )
 
 
@@ -132,6 +156,22 @@ def _notes(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
                 f"{outcome.system}: the retrieved chunks did not fill the largest token budget for "
                 f"{outcome.run.unfilled} questions; raise k"
             )
-        if outcome.index.unmapped:
-            notes.append(f"{outcome.system}: {outcome.index.unmapped} pieces could not be mapped to spans")
+        notes += unmapped_notes(outcome.system, outcome.index.unmapped, outcome.index.count)
+        notes += [f"{outcome.system}: not indexed: {reason}" for reason in outcome.index.failed]
+        notes += [f"{outcome.system}: {note}" for note in _answer_notes(outcome)]
     return notes
+
+
+def _answer_notes(outcome: Outcome) -> Iterator[str]:
+    """Yield what is to be known about the answers of a system."""
+    if outcome.context == "none":
+        yield "answers without any source; its retrieval and citation measures are 0 by construction"
+    if outcome.context == "oracle":
+        yield "is given the gold evidence; its retrieval measures are what that comes to"
+    records = () if outcome.answered is None else outcome.answered.records
+    failures = [record.failure for record in records if record.failure]
+    if failures:
+        yield f"{len(failures)} questions could not be put to the model and count as unanswered, such as: {failures[0]}"
+    empty = sum(record.text is None and not record.failure for record in records)
+    if empty:
+        yield f"{empty} questions found no source and count as unanswered; the model was not asked"

@@ -24,6 +24,11 @@ class QuestionMemory:
         self.tokenizer = embedder.tokenizer
         self.contextual: bool = getattr(embedder, "contextual", False)
 
+    @property
+    def computed(self) -> int | None:
+        """Chunks whose vectors were computed so far; None where no cache stands in between: all of them."""
+        return getattr(self._embedder, "computed", None)
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per question; only new ones are computed, in one batch."""
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]

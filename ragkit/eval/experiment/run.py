@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ragkit.errors import ConfigError, UsageError
-from ragkit.eval.experiment.chunking import chunker_of
+from ragkit.eval.experiment.answering import Answering, check_answer
+from ragkit.eval.experiment.chunking import indexing_chunker
 from ragkit.eval.experiment.code import code_version
-from ragkit.eval.experiment.depth import Depth
-from ragkit.eval.experiment.indexes import Built, built, corpus_fingerprint, index_key
 from ragkit.eval.experiment.lines import Lines
 from ragkit.eval.experiment.machine import machine
 from ragkit.eval.experiment.matched import at_one_length, matched
-from ragkit.eval.experiment.outcome import Outcome, set_result
-from ragkit.eval.experiment.retrieval import run_of
+from ragkit.eval.experiment.plans import Plan, Work
 from ragkit.eval.experiment.scoring import Judge
+from ragkit.eval.experiment.segmentation import segmentation_result, segmentation_task
 from ragkit.eval.experiment.sets import LoadedSet, chosen_sets, load_set
 from ragkit.eval.experiment.specification import Experiment, read_experiment
 from ragkit.eval.experiment.systems import System, for_whole_documents, search_key, systems_of
 from ragkit.eval.experiment.workshop import Workshop
-from ragkit.eval.metrics import Measure
+from ragkit.eval.metrics import RUBRIC_VERSION, Measure, parse
 from ragkit.eval.metrics.evaluate import checked
-from ragkit.eval.results import ExperimentResult, SetResult
+from ragkit.eval.results import ExperimentResult
 from ragkit.models.hub import cache_root
 from ragkit.protocols import Progress
 
@@ -44,16 +43,6 @@ class RunOptions:
     sample: int | None = None
     matched_length: int | None = None
     progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """One data set with the systems that run on it, their chunk sizes decided."""
-
-    loaded: LoadedSet
-    systems: list[System]
-    baseline: str
-    reached: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def default_work() -> Path:
@@ -81,12 +70,22 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
     loaded = [load_set(experiment, number, data, lines, options.sample) for number in places]
     with Workshop(options.work or default_work(), experiment.tokenizer, options.progress) as workshop:
         for system in systems:
-            chunker_of(system, workshop.embedder(system.config))
+            indexing_chunker(system, workshop.embedder(system.config))
+        segmented = any(item.segmented for item in loaded)
+        task = segmentation_task(workshop, experiment, systems, lines) if segmented else None
+        answering = Answering.of(workshop, experiment, systems, measures)
         plans = [_plan(workshop, item, systems, baseline, options.matched_length) for item in loaded]
         judge = Judge(experiment.seed, experiment.resamples, workshop.store)
-        results = _results(workshop, plans, experiment, measures, judge)
+        segmentations = [
+            segmentation_result(workshop, plan.loaded.evalset, plan.systems, plan.baseline, task=task, judge=judge)
+            for plan in plans
+            if plan.loaded.segmented and task is not None
+        ]
+        asked = [plan for plan in plans if plan.loaded.evalset.queries]
+        work = Work(workshop, measures, judge, experiment.k, answering)
+        results = work.results(asked)
     described = experiment.model_dump()
-    described["stored_depth"] = Depth.of(measures).as_dict()
+    described["stored_depth"] = work.depth.as_dict()
     if options.matched_length is not None:
         described["matched_length"] = options.matched_length
         described["reached"] = {plan.loaded.evalset.name: plan.reached for plan in plans}
@@ -98,10 +97,13 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
         machine=machine(),
         code_version=code_version(),
         experiment=described,
-        measures=[str(measure) for measure in measures],
+        measures=[str(measure) for measure in measures] if results else [],
         baseline=baseline.name,
         seed=experiment.seed,
         sets=results,
+        judge=None if answering is None else answering.judge,
+        rubric=RUBRIC_VERSION if answering is not None and answering.judge is not None else "",
+        segmentations=segmentations,
     )
 
 
@@ -110,7 +112,9 @@ def parsed_measures(experiment: Experiment, lines: Lines) -> list[Measure]:
     found: dict[str, Measure] = {}
     for number, text in enumerate(experiment.measures):
         try:
-            (measure,) = checked([text], "retrieval")
+            measure = parse(text)
+            if measure.declaration.family == "segmentation":
+                checked([measure], "retrieval")
         except UsageError as error:
             raise lines.error(("measures", number), error) from None
         if measure.cutoff is not None and measure.cutoff.kind == "k" and (measure.cutoff.size or 0) > experiment.k:
@@ -120,15 +124,16 @@ def parsed_measures(experiment: Experiment, lines: Lines) -> list[Measure]:
                 hint="Raise k, or lower the cut-off.",
             )
         found.setdefault(str(measure), measure)
+    check_answer(experiment, list(found.values()), lines)
     return list(found.values())
 
 
-def _plan(workshop: Workshop, loaded: LoadedSet, systems: list[System], baseline: System, length: int | None) -> _Plan:
+def _plan(workshop: Workshop, loaded: LoadedSet, systems: list[System], baseline: System, length: int | None) -> Plan:
     if loaded.whole:
         distinct = for_whole_documents(systems)
-        return _Plan(loaded, list(distinct.values()), distinct[search_key(baseline)].name)
+        return Plan(loaded, list(distinct.values()), distinct[search_key(baseline)].name)
     if length is None:
-        return _Plan(loaded, systems, baseline.name)
+        return Plan(loaded, systems, baseline.name)
     advance = workshop.stage(f"matching lengths on {loaded.evalset.name}", len(systems))
     sized, reached = [], {}
     for system in systems:
@@ -136,57 +141,4 @@ def _plan(workshop: Workshop, loaded: LoadedSet, systems: list[System], baseline
         sized.append(system.sized(found.size))
         reached[system.name] = {"size": float(found.size), "mean_tokens": found.mean_tokens}
         advance(1)
-    return _Plan(loaded, sized, baseline.name, reached)
-
-
-def _results(
-    workshop: Workshop, plans: list[_Plan], experiment: Experiment, measures: list[Measure], judge: Judge
-) -> list[SetResult]:
-    """Return one SetResult for each plan."""
-    depth = Depth.of(measures)
-    names = [_index_names(workshop, plan) for plan in plans]
-    characters = [sum(len(document.text) for document in plan.loaded.evalset.documents.values()) for plan in plans]
-    total = sum(len(set(own)) * size for own, size in zip(names, characters, strict=True))
-    indexing = workshop.stage("indexing", total)
-    searching = workshop.stage("searching", sum(len(plan.systems) * len(plan.loaded.evalset.queries) for plan in plans))
-    scoring = workshop.stage("scoring", sum(len(plan.systems) for plan in plans))
-    results = []
-    for plan, own in zip(plans, names, strict=True):
-        known: dict[str, Built] = {}
-        outcomes = []
-        for system, name in zip(plan.systems, own, strict=True):
-            if name not in known:
-                known[name] = _built(workshop, plan, system, name, indexing)
-            found = run_of(
-                workshop, known[name], system, plan.loaded.evalset, k=experiment.k, depth=depth, done=searching
-            )
-            outcomes.append(Outcome(system.name, known[name], found))
-        results.append(
-            set_result(
-                plan.loaded.evalset,
-                outcomes,
-                measures,
-                baseline=plan.baseline,
-                judge=judge,
-                tokenizer=workshop.tokenizer,
-                advance=scoring,
-            )
-        )
-    return results
-
-
-def _index_names(workshop: Workshop, plan: _Plan) -> list[str]:
-    """Return the name of the index that each system of `plan` needs."""
-    corpus = corpus_fingerprint(plan.loaded.evalset)
-    found = []
-    for system in plan.systems:
-        embedder = workshop.embedder(system.config)
-        chunker = chunker_of(system, embedder, whole=plan.loaded.whole)
-        found.append(index_key(corpus, system, chunker, embedder))
-    return found
-
-
-def _built(workshop: Workshop, plan: _Plan, system: System, name: str, report: Callable[[int], None]) -> Built:
-    """Return the index `name`; its chunker is made for it alone, since it counts what it could not map."""
-    chunker = chunker_of(system, workshop.embedder(system.config), whole=plan.loaded.whole)
-    return built(workshop, system, plan.loaded.evalset, chunker, name=name, report=report)
+    return Plan(loaded, sized, baseline.name, reached)

@@ -37,14 +37,16 @@ class Judge:
     store: Store | None = None
 
     def scored(
-        self, hits: str, measures: Sequence[Measure], score: Callable[[], tuple[Values, list[str]]]
-    ) -> tuple[Values, list[str]]:
-        """Return the values of the hits that are named `hits`, computed by `score` unless they are known."""
+        self, found: str, measures: Sequence[Measure], score: Callable[[], dict[str, list[float | None]]]
+    ) -> dict[str, list[float | None]]:
+        """Return the values of what is named `found` (hits, answers), computed by `score` unless they are known."""
         code = code_hash("eval/metrics", "eval/experiment")
-        known = key("scores", hits=hits, measures=list(map(str, measures)), code=code)
-        found = None if self.store is None else self.store.get([known]).get(known)
-        if found is not None:
-            return found[0], found[1]
+        known = key("scores", hits=found, measures=list(map(str, measures)), code=code)
+        earlier: dict[str, list[float | None]] | None = None
+        if self.store is not None:
+            earlier = self.store.get([known]).get(known)
+        if earlier is not None:
+            return earlier
         made = score()
         if self.store is not None:
             self.store.put(known, made)
@@ -163,7 +165,7 @@ def scored(
     Raises UsageError if no query of the set has evidence.
     """
     chunks = {doc_id: np.array(spans, np.int64).reshape(-1, 2) for doc_id, spans in boundaries.items()}
-    scores = evaluate(measures, queries, [_retrieved(item) for item in hits], chunks=chunks, token_spans=token_spans)
+    scores = evaluate(measures, queries, [retrieved(item) for item in hits], chunks=chunks, token_spans=token_spans)
     if not len(scores.counted):
         raise UsageError(
             "No question of the data set is answerable and has evidence, so there is nothing to score.",
@@ -173,21 +175,26 @@ def scored(
     return {str(measure): scores[measure].tolist() for measure in measures}, counted
 
 
-def left_out(queries: Sequence[Query], counted: Sequence[str]) -> dict[str, int]:
-    """Return why how many queries are not in the means."""
+def left_out(queries: Sequence[Query], counted: Sequence[str], measure: Measure) -> dict[str, int]:
+    """Return why how many queries are not in the means of `measure`."""
     kept = set(counted)
+    lacks = "no evidence" if measure.declaration.family == "retrieval" else "no gold answer"
+    unasked = "answerable" if measure.name == "Abstention" else "unanswerable"
     reasons = [
-        "unanswerable" if not query.answerable else "no evidence" for query in queries if query.query_id not in kept
+        unasked if query.answerable == (unasked == "answerable") else lacks
+        for query in queries
+        if query.query_id not in kept
     ]
     return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
 
 
 def asked_of(query: Query) -> str:
-    """Return the document that a query belongs to when whole documents are resampled: its scope or first evidence."""
-    return query.scope or (query.evidence[0].doc_id if query.evidence else "")
+    """Return what a query belongs to when whole documents are resampled: its scope, its first evidence, else itself."""
+    return query.scope or (query.evidence[0].doc_id if query.evidence else f"question {query.query_id}")
 
 
-def _retrieved(hits: SystemHits) -> Retrieved:
+def retrieved(hits: SystemHits) -> Retrieved:
+    """Return stored hits as measures take them."""
     return Retrieved(
         tuple(hits.documents),
         np.array(hits.spans, np.int64).reshape(-1, 2),

@@ -16,10 +16,11 @@ from ragkit.plugins import suggestion
 
 @dataclass(frozen=True, slots=True)
 class LoadedSet:
-    """A data set; `whole` says that its documents are not chunked."""
+    """A data set; `whole` says that its documents are not chunked, `segmented` that its gold segments are scored."""
 
     evalset: EvalSet
     whole: bool
+    segmented: bool = False
 
 
 def chosen_sets(experiment: Experiment, wanted: Sequence[str], lines: Lines) -> list[int]:
@@ -47,22 +48,25 @@ def load_set(experiment: Experiment, number: int, data: Path, lines: Lines, size
     """Return the set of that place in the file, `size` of its questions if it is given.
 
     Relative paths start from `data`. Raises ConfigError with file and line where the data set cannot be found or named,
-    LoadError where it is not as expected, and UsageError if it has no questions.
+    LoadError where it is not as expected, and UsageError for an impossible sample.
+    A set without questions is one of segments; `segments: true` of one that has none is a ConfigError.
     """
     spec = experiment.sets[number]
     try:
         evalset = load(_located(spec.load, data), name=spec.name or _name(spec))
     except UsageError as error:
         raise lines.error(("sets", number), error) from None
-    if not evalset.queries:
+    segmented = spec.segments or not evalset.queries
+    if segmented and not (evalset.segments and spec.chunk):
+        lacks = "is not chunked (chunk: false)" if evalset.segments else "has no gold segments"
         raise ConfigError(
-            f"{lines.where(('sets', number))}: {evalset.name} has no questions, so retrieval cannot be scored on it.",
-            hint="Give a set with questions; segmentation sets are scored by evaluate_segments().",
+            f"{lines.where(('sets', number))}: {evalset.name} {lacks}, so chunks cannot be compared with segments.",
+            hint="Leave out `chunk`." if evalset.segments else "Leave out `segments`.",
         )
     wanted = size or spec.sample
     if wanted is not None:
         evalset = replace(sample(evalset, wanted, experiment.seed), name=evalset.name)
-    return LoadedSet(evalset, whole=not spec.chunk)
+    return LoadedSet(evalset, whole=not spec.chunk, segmented=segmented)
 
 
 def _located(spec: str, data: Path) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ragkit.errors import ConfigError
 from ragkit.eval.experiment.lines import Lines, read_yaml
+from ragkit.eval.experiment.segmentation_specification import SegmentationSpec, SweepSpec
 from ragkit.eval.statistics.bootstrap import RESAMPLES
 from ragkit.plugins import suggestion
 
@@ -34,6 +35,8 @@ class SetSpec(_Part):
     """So many of its questions, drawn by the experiment's seed; all documents stay."""
     chunk: bool = True
     """False: every document is one chunk."""
+    segments: bool = False
+    """Score the gold segments of a set that has questions too; a set without questions is always scored so."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,13 +55,32 @@ PartSpec = str | dict[str, Any]
 """A part as in a configuration: a name, or a name with options."""
 
 
+class AnswerSpec(_Part):
+    """How every system answers the questions, and who judges the answers."""
+
+    model: PartSpec | None = None
+    """Of the systems that name no `language_model` of their own: one word as for `ragkit ask --llm`, or a part."""
+    max_tokens: int = Field(default=64, ge=1)
+    budget_tokens: int | None = Field(default=None, ge=1)
+    """Tokens (the answering model's) that the sources in a prompt may have; the model's window if not given."""
+    judge: PartSpec | None = None
+    """The model that judged measures ask."""
+    max_unjudged: float = Field(default=0.1, ge=0, le=1)
+    """Share of a system's answers that the judge may fail on before the run is an error."""
+    embedder: PartSpec = "sentence_transformer"
+    """Compares answers with gold answers (AnswerSimilarity, JudgedCorrectness); the same for all systems."""
+
+
 class GridSpec(_Part):
     """Systems by crossing: every chunker at every size with every retriever and every selector."""
 
     chunkers: list[PartSpec] = Field(default_factory=list)
     """Parts as in a configuration, or `{peer: NAME}` for another library's chunker."""
+    enrichers: list[PartSpec | list[PartSpec]] = Field(default_factory=list)
+    """Each is an enricher, a list of them, or "none"; an empty list leaves those of the common configuration."""
     sizes: list[int] = Field(default_factory=list)
     retrievers: list[PartSpec] = Field(default=["hybrid"])
+    """Besides parts: "none" answers without sources, "oracle" from the gold evidence."""
     selectors: list[PartSpec] = Field(default=["none"])
     """"none" is the retriever's list as it is."""
 
@@ -83,9 +105,20 @@ class Experiment(_Part):
     """Configuration that all systems share."""
     systems: list[SystemSpec] = Field(default_factory=list)
     grid: GridSpec | None = None
+    answer: AnswerSpec | None = None
+    """Let every system answer every question, and score the answers."""
+    segmentation: SegmentationSpec = SegmentationSpec()
+    """How sets of gold segments are scored."""
 
 
-INNER: Mapping[str, type[BaseModel]] = {"sets": SetSpec, "systems": SystemSpec, "grid": GridSpec}
+INNER: Mapping[str, type[BaseModel]] = {
+    "sets": SetSpec,
+    "systems": SystemSpec,
+    "grid": GridSpec,
+    "answer": AnswerSpec,
+    "segmentation": SegmentationSpec,
+    "sweeps": SweepSpec,
+}
 
 
 def read_experiment(path: Path) -> tuple[Experiment, Lines]:
@@ -101,7 +134,8 @@ def read_experiment(path: Path) -> tuple[Experiment, Lines]:
     place = tuple(step for step in first["loc"] if step not in ("str", "dict[str,any]"))
     where = lines.where(place)
     if first["type"] == "extra_forbidden":
-        valid = list(INNER.get(str(place[0]), Experiment).model_fields if len(place) > 1 else Experiment.model_fields)
+        known = [INNER[key] for key in map(str, place[:-1]) if key in INNER]
+        valid = list((known or [Experiment])[-1].model_fields)
         wrong = str(place[-1])
         near = suggestion(wrong, valid)
         raise ConfigError(f"{where}: unknown key {wrong!r}.", hint=f"{near} Valid keys: {', '.join(valid)}.".lstrip())

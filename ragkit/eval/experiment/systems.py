@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.experiment.lines import Lines, Place
 from ragkit.eval.experiment.specification import Experiment, GridSpec, merged
 from ragkit.eval.peers import PEERS
-from ragkit.plugins import check_options, suggestion
+from ragkit.models.spec import parse_llm
+from ragkit.parts import check_part
+from ragkit.plugins import check_options, names, suggestion
+
+Context = Literal["index", "none", "oracle"]
+"""Where the sources of an answer come from: an index, nowhere, or the gold evidence."""
 
 RESOURCES = frozenset({"tokenizer", "embedder", "snapshot", "store", "count"})
 """What parts are given besides their options."""
@@ -22,7 +27,8 @@ class System:
     """One way to get from documents to hits.
 
     `peer` is the other library's chunker that takes the place of the configured one. `selects` says whether hits go
-    through a selector. `whole` is its name on data sets that are not chunked.
+    through a selector. `whole` is its name on data sets that are not chunked. `language_model` is what it answers with
+    where it names one of its own.
     """
 
     name: str
@@ -30,6 +36,8 @@ class System:
     whole: str
     peer: PartConfig | None = None
     selects: bool = False
+    context: Context = "index"
+    language_model: PartConfig | None = None
 
     @property
     def chunker(self) -> PartConfig:
@@ -82,10 +90,9 @@ def for_whole_documents(systems: list[System]) -> dict[str, System]:
 
 
 def search_key(system: System) -> str:
-    """Return what `system` does apart from chunking."""
-    return (
-        f"{system.config.model_copy(update={'chunker': PartConfig(name='whole')}).model_dump_json()} {system.selects}"
-    )
+    """Return what `system` does apart from chunking and enriching."""
+    config = system.config.model_copy(update={"chunker": PartConfig(name="whole"), "enrichers": []})
+    return f"{config.model_dump_json()} {system.selects} {system.context}"
 
 
 def label(part: PartConfig) -> str:
@@ -115,6 +122,18 @@ def _described(experiment: Experiment) -> Iterator[tuple[Place, str, str, dict[s
 
 def _cells(grid: GridSpec, common: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield name, name without chunker, and configuration of every system of the grid."""
+    for name, whole, content in _unenriched_cells(grid, common):
+        if not grid.enrichers or context_of(content.get("retriever")) != "index":
+            yield name, whole, content
+            continue
+        for chosen in grid.enrichers:
+            enrichers = [part for part in (chosen if isinstance(chosen, list) else [chosen]) if part != "none"]
+            index = "+".join([*filter(None, [name[: -len(whole) - 1]]), *map(_label_of, enrichers)])
+            yield "/".join(filter(None, [index, whole])), whole, merged(content, {"enrichers": enrichers})
+
+
+def _unenriched_cells(grid: GridSpec, common: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the systems of the grid with the enrichers of the common configuration."""
     for chunker, retriever, selector in _crossed(grid, common.get("chunker", "recursive")):
         search = {"retriever": retriever}
         names = [_label_of(retriever)]
@@ -136,8 +155,11 @@ def _crossed(grid: GridSpec, common: Any) -> Iterator[tuple[Any, Any, Any]]:
         chunkers += [{**part, "size": size} for size in grid.sizes] or [part]
     for chunker in chunkers or [None]:
         for retriever in grid.retrievers:
-            for selector in grid.selectors:
+            for selector in grid.selectors if context_of(retriever) == "index" else ():
                 yield chunker, retriever, selector
+    for retriever in grid.retrievers:
+        if context_of(retriever) != "index":
+            yield None, retriever, "none"
 
 
 def _label_of(part: Any) -> str:
@@ -153,12 +175,37 @@ def _system(name: str, whole: str, content: dict[str, Any]) -> System:
     if isinstance(chunker, Mapping) and "peer" in chunker:
         content = {key: value for key, value in content.items() if key != "chunker"}
         peer = _peer(dict(chunker))
+    context = context_of(content.get("retriever"))
+    if context != "index":
+        content = {key: value for key, value in content.items() if key not in ("retriever", "selector")}
+    model = model_part(content["language_model"]) if "language_model" in content else None
+    if model is not None:
+        content = {**content, "language_model": model.model_dump()}
     config = PipelineConfig.from_mapping(content, name)
     parts = {"chunkers": config.chunker, "embedders": config.embedder, "stores": config.store}
     parts |= {"retrievers": config.retriever, "selectors": config.selector}
-    for kind, part in parts.items():
-        check_options(kind, part.name, part.options, RESOURCES)
-    return System(name, config, whole, peer, selects="selector" in content)
+    for kind, part in [*parts.items(), *(("enrichers", enricher) for enricher in config.enrichers)]:
+        check_part(kind, part)
+    return System(name, config, whole, peer, "selector" in content, context, model)
+
+
+def context_of(retriever: Any) -> Context:
+    """Return what the retriever's name stands for."""
+    name = retriever.get("name") if isinstance(retriever, Mapping) else retriever
+    return name if name in ("none", "oracle") else "index"
+
+
+def model_part(named: str | Mapping[str, Any]) -> PartConfig:
+    """Return the language model that `named` names: one word as on the command line, or a part with options.
+
+    Raises UsageError for a part or an option that does not exist.
+    """
+    if isinstance(named, str) and named not in names("language_models"):
+        part = parse_llm(named)
+    else:
+        part = PartConfig.model_validate(named)
+    check_options("language_models", part.name, part.options, RESOURCES)
+    return part
 
 
 def _peer(chunker: dict[str, Any]) -> PartConfig:

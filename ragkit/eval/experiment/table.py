@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ragkit.eval.cost_rows import HEADER, NOTE, cost_rows
+from ragkit.eval.counted import counted_otherwise
+from ragkit.eval.experiment import segmentation_table
+from ragkit.eval.experiment.markdown_table import table
 from ragkit.eval.metrics import parse
 from ragkit.eval.results import Comparison, ExperimentResult, SetResult
 
@@ -16,6 +20,7 @@ def markdown(result: ExperimentResult) -> str:
 def overview(part: SetResult, measures: list[str]) -> list[str]:
     """Return the table of means of one set; + and - mark what is better and worse than the baseline."""
     verdicts = {(item.measure, item.system): item for item in part.comparisons}
+    measures = [measure for measure in measures if measure in part.intervals]
     header = ["system", "chunks", "mean tokens", *measures]
     rows = []
     for run in part.runs:
@@ -24,7 +29,7 @@ def overview(part: SetResult, measures: list[str]) -> list[str]:
             mean = part.intervals[measure][run.system][0]
             cells.append(f"{mean:.3f}{_mark(verdicts.get((measure, run.system)))}")
         rows.append(cells)
-    return _table(header, rows, texts=1)
+    return table(header, rows)
 
 
 def details(part: SetResult, measure: str) -> list[str]:
@@ -46,7 +51,7 @@ def details(part: SetResult, measure: str) -> list[str]:
                 cells += [f"{item.clustered[0]:+.3f} to {item.clustered[1]:+.3f}" if item.clustered else ""]
             cells += [f"{item.p_holm:.3g}", verdict(item)]
         rows.append(cells)
-    return _table([*header, "p (Holm)", "verdict"], rows, texts=1, last_is_text=True)
+    return table([*header, "p (Holm)", "verdict"], rows)
 
 
 def verdict(item: Comparison) -> str:
@@ -60,8 +65,10 @@ def _lines(result: ExperimentResult) -> Iterator[str]:
     yield f"# {result.name}"
     yield ""
     yield f"{result.created}; {result.code_version}; {result.machine}; seed {result.seed}."
-    yield ""
-    yield from _legend(result)
+    if result.sets:
+        yield ""
+        yield from _legend(result)
+        yield from _models(result)
     for part in result.sets:
         yield ""
         yield f"## {part.name}"
@@ -69,18 +76,36 @@ def _lines(result: ExperimentResult) -> Iterator[str]:
         left = "".join(f"; {count} left out: {reason}" for reason, count in part.left_out.items())
         yield f"{len(part.counted)} questions counted{left}. Baseline: {part.baseline}."
         yield ""
+        for sentence in counted_otherwise(part):
+            yield sentence
+            yield ""
         yield from overview(part, result.measures)
+        yield from _costs(part)
         for note in part.notes:
             yield ""
             yield f"Note: {note}."
-        yield from _reached(result, part)
+        yield from _reached(result, part.name)
     for part in result.sets:
-        for measure in result.measures:
+        for measure in (name for name in result.measures if name in part.intervals):
             yield ""
             lower = ", lower is better" if parse(measure).declaration.lower_is_better else ""
             yield f"### {part.name}: {measure}{lower}"
             yield ""
             yield from details(part, measure)
+    if result.segmentations:
+        yield from _segmentations(result)
+
+
+def _segmentations(result: ExperimentResult) -> Iterator[str]:
+    yield from ("", "# Segmentation", "", segmentation_table.LEGEND)
+    for part in result.segmentations:
+        yield from ("", f"## {part.name}: segments", "")
+        yield from segmentation_table.lines_of(part)
+        yield from _reached(result, part.name)
+    for part in result.segmentations:
+        for measure in part.measures:
+            yield from ("", f"### {part.name}: {measure}{segmentation_table.lower(measure)}", "")
+            yield from segmentation_table.details(part, measure)
 
 
 def _legend(result: ExperimentResult) -> Iterator[str]:
@@ -94,30 +119,43 @@ def _legend(result: ExperimentResult) -> Iterator[str]:
     yield f"Tokens are those of {result.experiment.get('tokenizer', 'words')}."
 
 
-def _reached(result: ExperimentResult, part: SetResult) -> Iterator[str]:
+def _costs(part: SetResult) -> Iterator[str]:
+    """Yield what model calls cost."""
+    rows = cost_rows(part)
+    if rows:
+        yield from ("", f"Cost of model calls. {NOTE}", "")
+        yield from table(list(HEADER), [row.cells() for row in rows])
+
+
+def _models(result: ExperimentResult) -> Iterator[str]:
+    """Yield which models wrote and judged the answers."""
+    names = dict.fromkeys(run.language_model.name for one in result.sets for run in one.runs if run.language_model)
+    if names:
+        yield ""
+        yield (
+            f"Answers: {', '.join(names)}. A question that got no answer counts with the value of an empty one. "
+            "Measures of answers count answerable questions with gold answers, Abstention unanswerable ones."
+        )
+    if result.judge is not None:
+        yield ""
+        yield (
+            f"Judge: {result.judge.name}, rubric {result.rubric}. Scores of different judges do not compare, and a "
+            "small judge is not a capable one: its replies have the right shape whatever they are worth."
+        )
+
+
+def _reached(result: ExperimentResult, name: str) -> Iterator[str]:
     """Yield what a matched length came to."""
-    reached = result.experiment.get("reached", {}).get(part.name)
+    reached = result.experiment.get("reached", {}).get(name)
     if reached:
         yield ""
         yield f"Chunks matched to {result.experiment.get('matched_length')} tokens on average:"
         yield ""
-        rows = [[name, f"{item['size']:.0f}", f"{item['mean_tokens']:.1f}"] for name, item in reached.items()]
-        yield from _table(["system", "size", "mean tokens reached"], rows, texts=1)
+        rows = [[system, f"{item['size']:.0f}", f"{item['mean_tokens']:.1f}"] for system, item in reached.items()]
+        yield from table(["system", "size", "mean tokens reached"], rows)
 
 
 def _mark(item: Comparison | None) -> str:
     if item is None or item.winner is None:
         return ""
     return " +" if item.winner == item.system else " -"
-
-
-def _table(header: list[str], rows: list[list[str]], texts: int, *, last_is_text: bool = False) -> list[str]:
-    """Return a Markdown table; the first `texts` columns are left-aligned, numbers right."""
-    rule = ["---" if place < texts else "---:" for place in range(len(header))]
-    if last_is_text:
-        rule[-1] = "---"
-    return [_row(header), _row(rule), *(_row(row) for row in rows)]
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

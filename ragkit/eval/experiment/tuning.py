@@ -14,9 +14,9 @@ from ragkit.config import PipelineConfig
 from ragkit.errors import LoadError, UsageError
 from ragkit.eval.datasets import split
 from ragkit.eval.datasets.fingerprint import fingerprint
-from ragkit.eval.experiment.chunking import chunker_of
 from ragkit.eval.experiment.halving import Round, halve
-from ragkit.eval.experiment.indexes import Built, built, corpus_fingerprint, index_key
+from ragkit.eval.experiment.indexes import Built, built, corpus_fingerprint
+from ragkit.eval.experiment.orders import order_of
 from ragkit.eval.experiment.pareto import Point, front
 from ragkit.eval.experiment.retrieval import hits_of
 from ragkit.eval.experiment.scoring import Judge, scored
@@ -105,15 +105,13 @@ class Search:
 
     def index(self, system: System) -> Built:
         """Return the index of `system`, built at the first call."""
-        embedder = self._workshop.embedder(system.config)
-        chunker = chunker_of(system, embedder)
-        name = index_key(self._corpus, system, chunker, embedder)
-        if name not in self._built:
+        order = order_of(self._workshop, system, self._corpus, vectors=True)
+        if order.name not in self._built:
             advance = self._workshop.stage(
                 f"indexing {system.chunker_label}", sum(len(item.text) for item in self._evalset.documents.values())
             )
-            self._built[name] = built(self._workshop, system, self._evalset, chunker, name=name, report=advance)
-        return self._built[name]
+            self._built[order.name] = built(self._workshop, system, self._evalset, order, report=advance)
+        return self._built[order.name]
 
     def hits(self, system: System, queries: Sequence[Query]) -> list[SystemHits]:
         """Return what `system` finds for `queries`."""
@@ -273,6 +271,8 @@ def configuration(system: System, k: int) -> dict[str, Any]:
     parts = {"chunker": config.chunker, "embedder": config.embedder, "store": config.store}
     parts["retriever"] = config.retriever
     content: dict[str, Any] = {name: {"name": part.name, **part.options} for name, part in parts.items()}
+    if config.enrichers:
+        content["enrichers"] = [{"name": part.name, **part.options} for part in config.enrichers]
     selector = config.selector if system.selects else None
     content["selector"] = {"name": "top_k", "k": k}
     if selector is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ragkit.config import PipelineConfig
+from ragkit.config import PartConfig, PipelineConfig
 from ragkit.eval.experiment.chunking import evaluation_tokenizer
+from ragkit.eval.experiment.metering import MeteredModel, Metering
 from ragkit.eval.experiment.questions import QuestionMemory
 from ragkit.eval.experiment.store import Store
-from ragkit.parts import make_embedder
+from ragkit.parts import language_model, make_embedder, watched
 from ragkit.protocols import Progress
 
 
@@ -23,6 +24,7 @@ class Workshop:
         self.store = Store(work / "results.sqlite")
         self._progress = progress
         self._embedders: dict[str, QuestionMemory] = {}
+        self._models: dict[str, MeteredModel] = {}
         self._done: dict[str, int] = {}
 
     def embedder(self, config: PipelineConfig) -> QuestionMemory:
@@ -31,6 +33,15 @@ class Workshop:
         if name not in self._embedders:
             self._embedders[name] = QuestionMemory(make_embedder(config))
         return self._embedders[name]
+
+    def language_model(self, part: PartConfig) -> MeteredModel:
+        """Return the language model `part` with what its calls took, the same one for equal parts."""
+        name = part.model_dump_json()
+        if name not in self._models:
+            metering = Metering()
+            with watched(metering):
+                self._models[name] = MeteredModel.of(language_model(part), part, metering)
+        return self._models[name]
 
     def stage(self, name: str, total: int) -> Callable[[int], None]:
         """Return a function that counts on towards `total` of the stage `name`."""

@@ -6,7 +6,13 @@ scores = evaluate([Recall@5, IoU@tokens(400), "nDCG@10"], queries, runs, chunks=
 scores["Recall@5"]  # one value for each query that counts
 """
 
-from ragkit.eval.metrics.answer.abstention import Abstention, abstention, is_refusal
+from ragkit.eval.metrics.answer.abstention import (
+    Abstention,
+    AbstentionRates,
+    FalseRefusal,
+    abstention,
+    is_refusal,
+)
 from ragkit.eval.metrics.answer.bleu import BLEU, bleu, corpus_bleu
 from ragkit.eval.metrics.answer.choice import ChoiceAccuracy, choice_accuracy, chosen
 from ragkit.eval.metrics.answer.context_precision import context_precision
@@ -16,10 +22,20 @@ from ragkit.eval.metrics.answer.judge import (
     JudgedScores,
     Judgement,
     gathered,
+    judge,
     judge_faithfulness,
     judge_relevance,
 )
-from ragkit.eval.metrics.answer.lexical_faithfulness import Faithfulness, lexical_faithfulness
+from ragkit.eval.metrics.answer.judged import (
+    AnswerSimilarity,
+    Judged,
+    JudgedContextPrecision,
+    JudgedContextRecall,
+    JudgedCorrectness,
+    JudgedFaithfulness,
+    JudgedRelevance,
+)
+from ragkit.eval.metrics.answer.lexical_faithfulness import Faithfulness, LexicalFaithfulness, lexical_faithfulness
 from ragkit.eval.metrics.answer.meteor import METEOR, meteor_exact
 from ragkit.eval.metrics.answer.rouge import ROUGE, ROUGE_L, rouge_l, rouge_n
 from ragkit.eval.metrics.answer.rubric import RUBRIC_VERSION
@@ -85,6 +101,8 @@ __all__ = [
     "RUBRIC_VERSION",
     "WF1",
     "Abstention",
+    "AbstentionRates",
+    "AnswerSimilarity",
     "BoundaryF1",
     "BoundaryP",
     "BoundaryR",
@@ -100,12 +118,20 @@ __all__ = [
     "Duplication",
     "Empty",
     "Faithfulness",
+    "FalseRefusal",
     "FullEvidence",
     "Hit",
     "IoU",
+    "Judged",
+    "JudgedContextPrecision",
+    "JudgedContextRecall",
+    "JudgedCorrectness",
+    "JudgedFaithfulness",
+    "JudgedRelevance",
     "JudgedScores",
     "Judgement",
     "Latency",
+    "LexicalFaithfulness",
     "Measure",
     "Option",
     "P",
@@ -147,6 +173,7 @@ __all__ = [
     "exact_match",
     "gathered",
     "is_refusal",
+    "judge",
     "judge_faithfulness",
     "judge_relevance",
     "kept_share",

@@ -7,17 +7,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ragkit.budget import Price
 from ragkit.errors import UsageError
 
+__all__ = [
+    "Call",
+    "Cost",
+    "Latency",
+    "Phase",
+    "Price",
+    "cache_hit_share",
+    "compression_ratio",
+    "cost_efficiency",
+    "dollars_per_query",
+    "kept_share",
+    "nearest_rank",
+    "relative_efficiency",
+    "total_cost",
+]
+
 Phase = Literal["index", "query"]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars of one input token and of one output token."""
-
-    input: float
-    output: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ def total_cost(calls: Iterable[Call], price: Price, phase: Phase) -> Cost:
     """Return the cost of the calls of one phase; index-time cost is kept apart from that of queries."""
     chosen = [call for call in calls if call.phase == phase]
     tokens_in, tokens_out = sum(call.input_tokens for call in chosen), sum(call.output_tokens for call in chosen)
-    return Cost(len(chosen), tokens_in, tokens_out, tokens_in * price.input + tokens_out * price.output)
+    return Cost(len(chosen), tokens_in, tokens_out, price.dollars(tokens_in, tokens_out))
 
 
 def dollars_per_query(calls: Sequence[Call], price: Price, queries: int) -> float:

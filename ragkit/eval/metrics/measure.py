@@ -15,6 +15,10 @@ from ragkit.plugins import suggestion
 
 Value = bool | int | float | str
 Family = Literal["retrieval", "answer", "segmentation"]
+Needs = Literal["hits", "citations", "segments", "gold", "sources", "refusal", "similarity", "judge"]
+"""What a measure looks at: hits or citations and their evidence; gold segments; an answer and its gold answers, the
+sources it was given, nothing else (whether it refuses), vectors, or what a judge said."""
+_NEEDS: Mapping[Family, Needs] = {"retrieval": "hits", "answer": "gold", "segmentation": "segments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,11 @@ class Option:
 class Declaration:
     """What a measure is called, what it takes, and the function that computes it.
 
-    `score` gets, by `family`: "retrieval" (a Scoring, the cut-off, the options) -> values per query; "answer"
-    (prediction, gold answer, the options) -> a number; "segmentation" (gold boundaries, predicted ones, the number of
-    units, the options) -> a number. `ordered` says that the order of the hits matters even without a cut-off.
+    `score` gets, by `family`: "retrieval" (a Scoring, the cut-off, the options) -> values per query; "segmentation"
+    (gold boundaries, predicted ones, the number of units, the options) -> a number; "answer" by what it `needs`: "gold"
+    (prediction, gold answer, the options), "sources" (prediction, their texts, the options), "refusal" (prediction),
+    "similarity" and "judge" (a Judged, the options) -> a number. `ordered` says that the order of the hits matters even
+    without a cut-off.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Declaration:
     cutoffs: frozenset[CutoffKind] = frozenset()
     ordered: bool = False
     lower_is_better: bool = False
+    needs: Needs = "hits"
 
     def settings(self, given: Mapping[str, object]) -> dict[str, Value]:
         """Return all options, those in `given` checked and the rest at their defaults."""
@@ -141,9 +148,12 @@ def declare(
     cutoffs: frozenset[CutoffKind] | None = None,
     ordered: bool = False,
     lower_is_better: bool = False,
+    needs: Needs | None = None,
     **options: Option,
 ) -> Measure:
     """Return the measure `name` with its defaults; retrieval measures take every cut-off but "adaptive" unless told."""
     allowed = cutoffs if cutoffs is not None else (BUDGETS if family == "retrieval" else frozenset())
-    declaration = Declaration(name, family, summary, score, options, allowed, ordered, lower_is_better)
+    declaration = Declaration(
+        name, family, summary, score, options, allowed, ordered, lower_is_better, needs or _NEEDS[family]
+    )
     return Measure(declaration, None, tuple(declaration.settings({}).items()))

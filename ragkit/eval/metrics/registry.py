@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from ragkit.eval.metrics.answer.abstention import Abstention, FalseRefusal
 from ragkit.eval.metrics.answer.bleu import BLEU
 from ragkit.eval.metrics.answer.exact_match import EM
+from ragkit.eval.metrics.answer.judged import (
+    AnswerSimilarity,
+    JudgedContextPrecision,
+    JudgedContextRecall,
+    JudgedCorrectness,
+    JudgedFaithfulness,
+    JudgedRelevance,
+)
+from ragkit.eval.metrics.answer.lexical_faithfulness import LexicalFaithfulness
 from ragkit.eval.metrics.answer.meteor import METEOR
 from ragkit.eval.metrics.answer.rouge import ROUGE, ROUGE_L
 from ragkit.eval.metrics.answer.token_f1 import TokenF1
@@ -32,9 +42,17 @@ SPAN = (Recall, Precision, IoU, PrecisionOmega, Duplication, ReferenceHit, FullE
 CITATION = (CitationPrecision, CitationRecall)
 RANK = (Hit, P, R, F1, RR, AP, DCG, nDCG)
 SELECTION = (Units, Tokens, Empty)
-ANSWER = (EM, TokenF1, ROUGE_L, ROUGE, BLEU, METEOR)
+ANSWER = (EM, TokenF1, ROUGE_L, ROUGE, BLEU, METEOR, LexicalFaithfulness, Abstention, FalseRefusal)
+JUDGED = (
+    JudgedFaithfulness,
+    JudgedRelevance,
+    JudgedContextPrecision,
+    JudgedContextRecall,
+    JudgedCorrectness,
+    AnswerSimilarity,
+)
 SEGMENTATION = (BoundaryP, BoundaryR, BoundaryF1, WF1, BOR, Purity, Coverage, Pk, WindowDiff, BoundarySimilarity)
 
 MEASURES: dict[str, Measure] = {
-    measure.name: measure for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *ANSWER, *SEGMENTATION)
+    measure.name: measure for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *ANSWER, *JUDGED, *SEGMENTATION)
 }

@@ -16,7 +16,7 @@ Cut = Callable[[str], Iterable[Piece]]
 """A library's chunker: from a text to its pieces, in order."""
 
 _EXAMPLES = 3
-_MAPPING_VERSION = 1
+_MAPPING_VERSION = 2
 
 
 class PeerChunker:

@@ -50,18 +50,8 @@ def peer(name: str, tokenizer: HfTokenizer, size: int = 200, overlap: int = 0) -
             hint="Correct the values.",
         )
     module = importlib.import_module(found.module)
-    cut: Cut = getattr(module, found.function)(_package(name, found), bare_tokenizer(tokenizer), size, overlap)
+    cut: Cut = getattr(module, found.function)(_package(name, found), tokenizer, size, overlap)
     return PeerChunker(name, found.package, cut, tokenizer, size=size, overlap=overlap)
-
-
-def bare_tokenizer(tokenizer: HfTokenizer) -> Any:
-    """Return the `tokenizers.Tokenizer` under `tokenizer`, which counts alike: nothing is truncated or padded."""
-    from tokenizers import Tokenizer
-
-    bare = Tokenizer.from_str(tokenizer.definition)
-    bare.no_truncation()
-    bare.no_padding()
-    return bare
 
 
 def _package(name: str, found: Peer) -> Any:

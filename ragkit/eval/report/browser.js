@@ -21,7 +21,7 @@ function rowsOf(place, state) {
   const valuesOf = (name) => data.systems.find((system) => system.name === name)?.scores[state.measure] ?? null;
   const [valuesA, valuesB] = [valuesOf(state.a), valuesOf(state.b)];
   return data.queries.map((record, query) => {
-    const of = (values) => (values && record.counted >= 0 ? values[record.counted] : null);
+    const of = (values) => scoreOf(data, record, state.measure, values);
     const [a, b] = [of(valuesA), of(valuesB)];
     return { place, query, record, a, b, difference: a === null || b === null ? null : a - b };
   });

@@ -12,7 +12,7 @@ from typing import Any
 from ragkit.eval.report.cuts import cutoff, in_scope, lower_is_better
 from ragkit.eval.report.excerpts import AROUND_EVIDENCE, AROUND_HITS, Pieces, excerpts, within
 from ragkit.eval.report.tables import baseline_of
-from ragkit.eval.results import ExperimentResult, QueryRecord, SetResult, Span, SystemHits, SystemRun
+from ragkit.eval.results import AnswerRecord, ExperimentResult, QueryRecord, SetResult, Span, SystemHits, SystemRun
 
 MOST_HITS = 2_000_000
 """Hits in one page, about ten bytes each."""
@@ -60,11 +60,16 @@ def _set_data(one: SetResult, measures: list[str], hits: int) -> dict[str, Any]:
         for run in one.runs:
             for document, (start, end) in _shown(record, run, hits):
                 windows[document].append((start - AROUND_HITS, end + AROUND_HITS))
+            answer = run.answers.get(record.query_id)
+            for document, start, end in () if answer is None else answer.citations:
+                windows[document].append((start - AROUND_HITS, end + AROUND_HITS))
     kept = excerpts(one.documents, windows)
     places = {name: place for place, name in enumerate(kept)}
-    counted = {name: place for place, name in enumerate(one.counted)}
+    groups = list({tuple(one.counted_for(measure)): None for measure in measures})
+    places_in = [{name: place for place, name in enumerate(ids)} for ids in groups]
     return {
         "name": one.name,
+        "groups": [groups.index(tuple(one.counted_for(measure))) for measure in measures],
         "documents": [
             {"id": name, "length": len(one.documents.get(name, "")), "pieces": parts} for name, parts in kept.items()
         ],
@@ -74,7 +79,7 @@ def _set_data(one: SetResult, measures: list[str], hits: int) -> dict[str, Any]:
                 "question": record.question,
                 "answers": record.answers,
                 "evidence": [(places[document], start, end) for document, start, end in _evidence(record)],
-                "counted": counted.get(record.query_id, -1),
+                "counted": [counted.get(record.query_id, -1) for counted in places_in],
             }
             for record in one.queries
         ],
@@ -116,12 +121,28 @@ def _system(one: SetResult, run: SystemRun, measures: list[str], hits: int, kept
         "hits": lists,
         "hitScores": [[float(f"{got.scores[at]:.4g}") for at in seen[:hits]] for got, seen in shown],
         "found": [len(seen) for _, seen in shown],
-        "answers": [got.answer for _, got in found] if any(got.answer for _, got in found) else None,
+        "model": None if run.language_model is None else run.language_model.name,
+        "answers": [_answer(run.answers.get(record.query_id), places) for record in one.queries]
+        if run.answers
+        else None,
         "boundaries": {
             places[name]: [end for span in within(spans, kept[name]) for end in span]
             for name, spans in run.boundaries.items()
             if name in kept
         },
+    }
+
+
+def _answer(answer: AnswerRecord | None, places: dict[str, int]) -> dict[str, Any] | None:
+    """Return what the browser shows of an answer: its text, what it cites, what is not supported or not judged."""
+    if answer is None:
+        return None
+    return {
+        "text": answer.text,
+        "failure": answer.failure,
+        "citations": [(places[document], start, end) for document, start, end in answer.citations],
+        "unsupported": answer.unsupported,
+        "unjudged": [f"{task}: {one.failure}" for task, one in answer.judged.items() if one.failure],
     }
 
 

@@ -11,13 +11,14 @@ HINT = "Run the experiment again; the file of results was changed or belongs to 
 
 def check(result: ExperimentResult) -> None:
     """Raise UsageError for an experiment without content, ContractError for records that contradict each other."""
-    if not result.sets or not result.measures:
+    if not (result.sets and result.measures) and not result.segmentations:
         raise UsageError(
             f"The experiment {result.name!r} holds {len(result.sets)} data sets and {len(result.measures)} measures.",
             hint="Run it with at least one of each.",
         )
     for one in result.sets:
-        unknown = set(one.counted) - {record.query_id for record in one.queries}
+        counted = {name for names in (one.counted, *one.counted_by.values()) for name in names}
+        unknown = counted - {record.query_id for record in one.queries}
         if unknown:
             raise ContractError(
                 f"Data set {one.name!r} counts the query {min(unknown)!r}, which it does not hold.", hint=HINT
@@ -34,7 +35,9 @@ def check(result: ExperimentResult) -> None:
 
 
 def chosen(result: ExperimentResult, measure: str | None) -> str:
-    """Return the measure to show first; raise UsageError, with the nearest name, for one that was not computed."""
+    """Return the measure to show first, "" without questions; raise UsageError for one that was not computed."""
+    if not result.sets and measure is None:
+        return ""
     first = result.measures[0] if measure is None else measure
     if first not in result.measures:
         hint = f"{suggestion(first, result.measures)} Computed: {', '.join(result.measures)}.".lstrip()
@@ -45,10 +48,9 @@ def chosen(result: ExperimentResult, measure: str | None) -> str:
 def _check_run(one: SetResult, run: SystemRun) -> None:
     where = f"System {run.system!r} on {one.name!r}"
     for measure, values in run.scores.items():
-        if len(values) != len(one.counted):
-            raise ContractError(
-                f"{where}: {len(values)} values of {measure} for {len(one.counted)} counted queries.", hint=HINT
-            )
+        counted = len(one.counted_for(measure))
+        if len(values) != counted:
+            raise ContractError(f"{where}: {len(values)} values of {measure} for {counted} counted queries.", hint=HINT)
     for query, hits in run.hits.items():
         if not len(hits.documents) == len(hits.spans) == len(hits.tokens) == len(hits.scores):
             raise ContractError(

@@ -14,6 +14,12 @@ function element(name, className, ...children) {
   return made;
 }
 
+/** The score of a query on a measure among the values of a system, null where the query does not count for it. */
+function scoreOf(data, record, measure, values) {
+  const place = record.counted[data.groups[measure]];
+  return values && place >= 0 ? values[place] : null;
+}
+
 /** The hits of a query: rank, document, span, tokens, score, and whether the measure's cut-off lets them count. */
 function hitsOf(system, query, cut) {
   const hits = [];
@@ -36,8 +42,8 @@ function detail(data, query, measures, chosen, measure) {
   const record = data.queries[query];
   const box = element("div", "detail");
   box.append(
-    element("p", "", `Query ${record.id}` + (record.counted < 0 ? ": left out of the means" : "")),
-    element("p", "", record.answers.length ? "Answers: " + record.answers.join(" · ") : "No answer given"),
+    element("p", "", `Query ${record.id}` + (record.counted.every((place) => place < 0) ? ": left out of the means" : "")),
+    element("p", "", record.answers.length ? "Gold answers: " + record.answers.join(" · ") : "No gold answer given"),
     scoresTable(data, record, measures),
   );
   const select = element("select", "", ...data.systems.map((system, place) => new Option(system.name, String(place))));
@@ -63,11 +69,13 @@ function bringEvidence(box) {
 
 /** All systems on all measures, for one query. */
 function scoresTable(data, record, measures) {
-  if (record.counted < 0) return null;
+  if (record.counted.every((place) => place < 0)) return null;
   const head = element("tr", "", element("th", "", "System"), ...measures.map((one) => element("th", "number", one.name)));
   const rows = data.systems.map((system) =>
-    element("tr", "", element("th", "", element("bdi", "", system.name)), ...system.scores.map((values) =>
-      element("td", "number", values ? values[record.counted].toFixed(3) : "–"))));
+    element("tr", "", element("th", "", element("bdi", "", system.name)), ...system.scores.map((values, measure) => {
+      const score = scoreOf(data, record, measure, values);
+      return element("td", "number", score === null ? "–" : score.toFixed(3));
+    })));
   const table = element("table", "scores", element("thead", "", head), element("tbody", "", ...rows));
   const scroll = element("div", "scroll", table);
   scroll.tabIndex = 0;
@@ -78,7 +86,7 @@ function retrieval(data, query, system, measure) {
   const record = data.queries[query];
   const hits = hitsOf(system, query, measure.cut);
   const shown = [legend(measure)];
-  if (system.answers && system.answers[query] !== null) shown.push(element("p", "", "Reply: " + system.answers[query]));
+  if (system.answers && system.answers[query]) shown.unshift(answerOf(data, record, system, system.answers[query]));
   for (const doc of new Set(record.evidence.map(([place]) => place))) {
     const source = data.documents[doc];
     shown.push(element("h4", "", "Evidence in ", element("bdi", "", source.id)), excerpt(data, doc, record, system, hits));
@@ -87,6 +95,23 @@ function retrieval(data, query, system, measure) {
   else shown.push(element("p", "note", "This query has no evidence."));
   shown.push(element("h4", "", `Hits of ${system.name}: ${hits.length} of ${system.found[query]}`), hitsTable(data, record, system, hits));
   return shown;
+}
+
+/** The answer of a system with the spans that it cites, and what is to be known about it. */
+function answerOf(data, record, system, answer) {
+  const box = element("div", "answer");
+  const said = answer.text ?? (answer.failure ? "The model was not asked: " + answer.failure : "No source was found; the model was not asked.");
+  const text = element("p", answer.text === null ? "note" : "said", said);
+  text.dir = "auto";
+  box.append(element("h4", "", "Answer of ", element("bdi", "", system.name), system.model ? ` (${system.model})` : ""), text);
+  const overlaps = ([doc, start, end]) => record.evidence.some(([place, from, to]) => place === doc && from < end && start < to);
+  const cited = answer.citations.map((span) => element("li", overlaps(span) ? "right" : "",
+    element("bdi", "from", data.documents[span[0]].id), " ", snippet(data.documents[span[0]], { start: span[1], end: span[2] }),
+    overlaps(span) ? element("span", "tag", "evidence") : null));
+  if (cited.length) box.append(element("ol", "citations", ...cited));
+  if (answer.unsupported.length) box.append(element("p", "note", "Not supported by a source: " + answer.unsupported.join(" ")));
+  for (const reason of answer.unjudged) box.append(element("p", "note", "Not judged: " + reason));
+  return box;
 }
 
 /** In words what the colours show: how much of the evidence lies within hits that count. */

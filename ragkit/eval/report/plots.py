@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from ragkit.eval.report.cuts import cutoff, lower_is_better, retrieved_tokens
+from ragkit.eval.cost_rows import per_question
+from ragkit.eval.report.cuts import cutoff, lower_is_better, parsed, retrieved_tokens
 from ragkit.eval.report.drawing import drawing
 from ragkit.eval.report.points import Point, Series, draw_points
 from ragkit.eval.report.sorted_differences import Paired, draw_differences
@@ -20,6 +21,12 @@ MOST_NAMED = 12
 """Systems that a plot can name and still be read."""
 
 BARS = "Bars are 95 % intervals of the mean."
+COMPUTED = "Systems without an index are left out, and those whose vectors came from a cache."
+UNITS = {
+    "tokens": "Prompt and reply of the answers, and the index's share; the judge is not in it.",
+    "seconds": "Time of the answers, as shares of their batches.",
+    "dollars": "Prompt and reply of the answers, and the index's share; the judge is not in it.",
+}
 BEST = f"the {MOST_NAMED - 1} best means"
 
 
@@ -80,16 +87,25 @@ def _views(result: ExperimentResult, one: SetResult, measure: str) -> list[View]
     views = [
         View("Quality against retrieved tokens", by_tokens, "retrieved tokens (mean)", family,
              _by_tokens(result, one, measure)),
-        View("Quality against index time", bars, "index seconds", measure,
-             _by(result, one, measure, lambda run: run.index_seconds)),
+        View("Quality against index time", f"{bars} {COMPUTED}", "index seconds", measure,
+             _by(result, one, measure, _index_seconds)),
         View("Quality against latency", bars, "median ms per query", measure,
              _by(result, one, measure, _milliseconds)),
     ]  # fmt: skip
-    for unit in sorted({unit for run in one.runs for unit, total in run.cost.items() if total > 0}):
-        costs = {run.system: run.cost[unit] for run in one.runs if unit in run.cost}
-        series = _by(result, one, measure, lambda run, costs=costs: costs.get(run.system))  # type: ignore[misc] # mypy does not type the default of a lambda
-        views.append(View(f"Quality against {unit}", bars, f"{unit} (total)", measure, series))
-    return views
+    return views + [_cost_view(result, one, measure, unit, bars) for unit in UNITS]
+
+
+def _cost_view(result: ExperimentResult, one: SetResult, measure: str, unit: str, bars: str) -> View:
+    """Return quality against what a question costs in model calls; a system of which that is not known is left out."""
+    costs = {run.system: per_question(run, unit, len(one.queries)) for run in one.runs}
+    series = _by(result, one, measure, lambda run: costs[run.system]) if any(costs.values()) else []
+    left = "" if None not in costs.values() else " Systems without model calls or price are left out."
+    caption = f"{bars} {UNITS[unit]}{left}"
+    return View(f"Quality against cost in {unit}", caption, f"{unit} a question", measure, series)
+
+
+def _index_seconds(run: SystemRun) -> float | None:
+    return None if run.context != "index" or run.cached_vectors else run.index_seconds
 
 
 def _family(measure: str) -> str:
@@ -103,6 +119,9 @@ def _family(measure: str) -> str:
 
 def _by_tokens(result: ExperimentResult, one: SetResult, measure: str) -> list[Series]:
     """Return one series for each system: all measures that differ from `measure` in their cut-off only."""
+    found = parsed(measure)
+    if found is not None and found.declaration.needs != "hits":
+        return []  # answers see the hits that fit their prompt: the plot of tokens a question is theirs
     same = [name for name in result.measures if _family(name) == _family(measure)]
     names, series = named(result, one, measure), []
     for run in one.runs:
@@ -124,11 +143,12 @@ def _by_tokens(result: ExperimentResult, one: SetResult, measure: str) -> list[S
 def _mean_tokens(one: SetResult, run: SystemRun, measure: str) -> float | None:
     """Return the mean over all counted queries; one for which nothing came back took no tokens, and counts."""
     cut = cutoff(measure)
-    if not one.counted or (cut is not None and cut.kind == "adaptive"):
+    counted = one.counted_for(measure)
+    if not counted or (cut is not None and cut.kind == "adaptive"):
         return None
     records = {record.query_id: record for record in one.queries}
-    found = (retrieved_tokens(records[name], run.hits[name], cut) for name in one.counted if name in run.hits)
-    return sum(count or 0 for count in found) / len(one.counted)
+    found = (retrieved_tokens(records[name], run.hits[name], cut) for name in counted if name in run.hits)
+    return sum(count or 0 for count in found) / len(counted)
 
 
 def _by(
@@ -147,7 +167,7 @@ def _by(
 
 
 def _milliseconds(run: SystemRun) -> float | None:
-    seconds = latency(run)
+    seconds = latency(run) if run.context == "index" else None
     return None if seconds is None else seconds * 1000
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from pydantic_core import to_jsonable_python
 
 from ragkit.errors import MissingExtraError, UsageError
+from ragkit.eval.cost_rows import HEADER, NOTE
 from ragkit.eval.report.browsing import browser_data, hits_shown, sets_data
 from ragkit.eval.report.checking import check, chosen
 from ragkit.eval.report.embedding import json_script, policy
@@ -49,25 +50,37 @@ def render(result: ExperimentResult, *, measure: str | None = None, hits: int = 
         from jinja2 import Environment, StrictUndefined
 
         from ragkit.eval.report.plots import plots
+        from ragkit.eval.report.segmentation import html, segmentation_view
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"The report needs the package {error.name!r}, which is not installed.",
             hint="Install it with: pip install 'ragkit[eval]'.",
         ) from error
     shown = hits_shown(result, hits)
-    data = [json_script("data", browser_data(result, first))]
+    data = [json_script("data", browser_data(result, first))] if result.sets else []
     data += [json_script(f"data-{place}", one) for place, one in enumerate(sets_data(result, shown))]
     sections = [Section(set_tables(result, one, first), tuple(plots(result, one, first))) for one in result.sets]
-    style = "\n".join([_asset("report.css"), *(plot.style for section in sections for plot in section.plots)])
+    views = [segmentation_view(part, f"s{place}") for place, part in enumerate(result.segmentations)]
+    drawn = [plot for section in sections for plot in section.plots]
+    drawn += [plot for view in views for plot in view.plots]
+    style = "\n".join([_asset("report.css"), *(plot.style for plot in drawn)])
+    scripts = SCRIPTS if result.sets else tuple(name for name in SCRIPTS if name != "browser.js")
     # in one block, so that one hash allows all parts and they share names that the page does not see
-    script = "\n".join(["{", *(_asset(name) for name in SCRIPTS), "}"])
+    script = "\n".join(["{", *(_asset(name) for name in scripts), "}"])
+    template = _asset("segmentation.html.jinja")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.from_string(_asset("page.html.jinja")).render(
         result=result,
+        answered_by=list(
+            dict.fromkeys(run.language_model.name for one in result.sets for run in one.runs if run.language_model)
+        ),
+        cost_header=HEADER,
+        cost_note=NOTE,
         measure=first,
         hits=shown,
         overview=overview(result, first),
         sections=sections,
+        segmentations=[(view.name, html(view, template, place)) for place, view in enumerate(views)],
         data=data,
         experiment=yaml.safe_dump(to_jsonable_python(result.experiment), allow_unicode=True, sort_keys=False),
         style=Markup(style),  # noqa: S704 # the package's own file, and classes made of numbers

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from ragkit.eval.cost_rows import cost_rows
+from ragkit.eval.counted import counted_otherwise
 from ragkit.eval.report import numbers
 from ragkit.eval.report.cuts import lower_is_better
 from ragkit.eval.results import Comparison, ExperimentResult, SetResult, SystemRun
@@ -32,7 +34,6 @@ class SummaryRow:
     index_seconds: str
     milliseconds: str
     unmapped: str
-    costs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class Differences:
 
 @dataclass(frozen=True, slots=True)
 class SetTables:
-    """What the report says in numbers about one data set; `measures` and `costs` head the columns of `rows`."""
+    """What the report says in numbers about one data set; `measures` head the columns of `rows`.
+
+    `otherwise` says of measures that count other queries which and how many, `costs` are rows under `COST_HEADER`.
+    """
 
     name: str
     fingerprint: str
@@ -70,8 +74,9 @@ class SetTables:
     notes: tuple[str, ...]
     counted: int
     left_out: tuple[tuple[str, int], ...]
+    otherwise: tuple[str, ...]
     measures: tuple[str, ...]
-    costs: tuple[str, ...]
+    costs: tuple[tuple[str, ...], ...]
     rows: tuple[SummaryRow, ...]
     differences: tuple[Differences, ...]
     unmapped: bool
@@ -80,7 +85,6 @@ class SetTables:
 def set_tables(result: ExperimentResult, one: SetResult, first: str) -> SetTables:
     """Return the tables of a data set, the measure `first` before the others."""
     measures = (first, *(measure for measure in result.measures if measure != first))
-    costs = tuple(sorted({unit for run in one.runs for unit in run.cost}))
     differences = (_differences(one, measure) for measure in measures)
     return SetTables(
         name=one.name,
@@ -89,9 +93,10 @@ def set_tables(result: ExperimentResult, one: SetResult, first: str) -> SetTable
         notes=tuple(one.notes),
         counted=len(one.counted),
         left_out=tuple(one.left_out.items()),
+        otherwise=tuple(counted_otherwise(one)),
         measures=measures,
-        costs=costs,
-        rows=tuple(_summary(result, one, run, measures, costs) for run in one.runs),
+        costs=tuple(tuple(row.cells()) for row in cost_rows(one)),
+        rows=tuple(_summary(result, one, run, measures) for run in one.runs),
         differences=tuple(table for table in differences if table.rows),
         unmapped=any(run.unmapped for run in one.runs),
     )
@@ -122,9 +127,7 @@ def latency(run: SystemRun) -> float | None:
     return median(seconds) if seconds else None
 
 
-def _summary(
-    result: ExperimentResult, one: SetResult, run: SystemRun, measures: tuple[str, ...], costs: tuple[str, ...]
-) -> SummaryRow:
+def _summary(result: ExperimentResult, one: SetResult, run: SystemRun, measures: tuple[str, ...]) -> SummaryRow:
     seconds = latency(run)
     return SummaryRow(
         system=run.system,
@@ -132,11 +135,21 @@ def _summary(
         means=tuple(_mean(one, measure, run.system) for measure in measures),
         chunks=f"{run.chunks:,}",
         chunk_tokens=numbers.quantity(run.mean_chunk_tokens),
-        index_seconds=numbers.quantity(run.index_seconds),
-        milliseconds="–" if seconds is None else numbers.quantity(seconds * 1000),
+        index_seconds=_index_seconds(run),
+        milliseconds="–" if run.context != "index" or seconds is None else numbers.quantity(seconds * 1000),
         unmapped=f"{run.unmapped:,}",
-        costs=tuple(numbers.quantity(run.cost[unit]) if unit in run.cost else "–" for unit in costs),
     )
+
+
+def _index_seconds(run: SystemRun) -> str:
+    """Return the time that building the index took, and what share of its vectors a cache spared."""
+    if run.context != "index":
+        return "–"
+    seconds = numbers.quantity(run.index_seconds)
+    if not run.cached_vectors:
+        return seconds
+    share = run.cached_vectors / (run.cached_vectors + (run.embedded or 0))
+    return f"{seconds} ({share:.0%} of vectors cached)"
 
 
 def _mean(one: SetResult, measure: str, system: str) -> Mean:

@@ -52,7 +52,7 @@ def test_the_split_is_test_then_dev_or_the_one_asked_for(folder):
 
 
 FLAWS = {
-    "unknown document": ("q1\td9\t1", "it judges document 'd9', which is not in corpus.jsonl"),
+    "unknown document": ("q1\td9\t1", "it judges document 'd9', which is not in the corpus"),
     "empty document": ("q1\td3\t1", "it judges document 'd3', which has no text"),
     "duplicate judgement": ("q1\td1\t1", "again"),
     "too few": ("q1\td1", "found 2 fields"),

@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from ragkit.eval.results import ExperimentResult
+from ragkit.plugins import BUILT_IN
+
+from .reader import Reader
 
 ANIMALS = ("heron", "otter", "badger", "falcon", "lynx", "marten", "plover", "stoat")
 HABITS = ("fishes at dawn", "hides its food", "digs long tunnels", "nests on cliffs", "hunts in the snow")
@@ -36,7 +39,15 @@ def animals(tmp_path: Path) -> Path:
             span = {"doc_id": f"it's {animal}", "start": start, "end": text.index(".", start) + 1}
             question = f"When does one see that the {animal} {habit}?"
             meta = {"doc_id": f"it's {animal}"} if place == 0 else {}
-            queries.append({"query_id": f"{animal}-{place}", "question": question, "evidence": [span], "meta": meta})
+            queries.append(
+                {
+                    "query_id": f"{animal}-{place}",
+                    "question": question,
+                    "answers": [f"In season {place}.", f"season {place}"],
+                    "evidence": [span],
+                    "meta": meta,
+                }
+            )
     queries.append({"query_id": "none", "question": "Who painted it?", "meta": {"answerable": False}})
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)), encoding="utf-8")
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
@@ -72,7 +83,24 @@ def timeless(result: ExperimentResult) -> dict[str, Any]:
     content = result.model_dump(mode="json", exclude={"created"})
     for part in content["sets"]:
         for run in part["runs"]:
-            del run["index_seconds"]
+            del run["index_seconds"], run["embedded"], run["cached_vectors"]
+            for spent in run["cost"].values():
+                del spent["seconds"], spent["from_cache"]
+            for answer in run["answers"].values():
+                for call in [answer["call"], *(said["call"] for said in answer["judged"].values())]:
+                    if call is not None:
+                        del call["seconds"]
             for hits in run["hits"].values():
                 del hits["seconds"]
     return content
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> type[Reader]:
+    """Return the class of the language models `{name: reader}`, which keeps what all of them were asked."""
+    monkeypatch.setitem(BUILT_IN["language_models"], "reader", "tests.eval.experiment.reader:Reader")
+    monkeypatch.setattr(Reader, "asked", [])
+    monkeypatch.setattr(Reader, "judged", [])
+    monkeypatch.setattr(Reader, "stop_at", 0)
+    monkeypatch.setattr(Reader, "broken", ())
+    return Reader

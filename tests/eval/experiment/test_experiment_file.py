@@ -37,7 +37,14 @@ WRONG = {
     "key of the grid": ("  sizes:", "  size:", 15, "unknown key 'size'", "'sizes'"),
     "baseline": ("baseline: recursive-30", "baseline: recursive-31", 5, "'recursive-31/hybrid'", "recursive-30/hybrid"),
     "measure": ("[Recall@3]", "[Recal@3]", 6, "'Recal'", "'Recall'"),
-    "family": ("[Recall@3]", "[Recall@3, EM]", 6, "EM is a measure of answer", "evaluate_answers"),
+    "answers": ("[Recall@3]", "[Recall@3, EM]", 6, "EM is a measure of answers", "Add for instance `answer:"),
+    "citations": ("[Recall@3]", "[CitationRecall]", 6, "CitationRecall is a measure of answers", "`answer:"),
+    "segments": ("[Recall@3]", "[Pk]", 6, "Pk is a measure of segmentation", "evaluate_segments"),
+    "judge": ("[Recall@3]", "[JudgedRelevance]\nanswer: {model: x}", 6, "JudgedRelevance needs a judge", "`judge:"),
+    "key of answer": ("pipeline:", "answer: {modle: x}\npipeline:", 7, "unknown key 'modle'", "'model'"),
+    "model": ("pipeline:", "answer: {model: {name: lokal}}\npipeline:", 7, "'lokal'", "'local'"),
+    "judge's option": ("pipeline:", "answer:\n  judge: {name: local, modl: x}\npipeline:", 8, "'modl'", "'model'"),
+    "system's model": ("  embedder:", "  language_model: {name: local, modl: x}\n  embedder:", 8, "'modl'", "'model'"),
     "depth": ("[Recall@3]", "[Recall@3, RR@51]", 6, "RR@51 looks deeper than the k = 50", "Raise k"),
     "chunker": ("{name: token,", "{name: tokken,", 12, "'tokken'", "'token'"),
     "option": ("size: 30}", "sise: 30}", 12, "'sise'", "'size'"),
@@ -124,13 +131,13 @@ def test_two_systems_of_one_name_are_refused(experiment):
         systems_of(*read_experiment(experiment(grid=None, systems=[{"name": "a"}, {"name": "a"}])))
 
 
-@pytest.mark.parametrize("name", ["first", "retrieval", "peers", "example"])
+@pytest.mark.parametrize("name", ["first", "retrieval", "peers", "example", "segmentation"])
 def test_the_committed_experiments_are_valid(name: str):
     path = Path(__file__).parents[3] / "benchmarks" / "experiments" / f"{name}.yaml"
     experiment, lines = read_experiment(path)
     systems = [system.name for system in systems_of(experiment, lines)]
     assert experiment.baseline in systems
-    assert len(systems) == {"first": 36, "retrieval": 3, "peers": 8, "example": 8}[name]
+    assert len(systems) == {"first": 36, "retrieval": 3, "peers": 10, "example": 8, "segmentation": 12}[name]
     assert [str(parse(measure)) for measure in experiment.measures] == experiment.measures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.config import PipelineConfig
-from ragkit.errors import LoadError, UsageError
+from ragkit.errors import LoadError, SchemaError, UnsupportedError, UsageError
 from ragkit.eval.experiment import tuning
 from ragkit.eval.experiment.advice import as_markdown, as_yaml
 from ragkit.eval.experiment.generated import generated_questions, unfit
@@ -145,7 +146,7 @@ def test_a_file_without_questions_is_refused(tmp_path):
 
 
 class Parrot:
-    """A language model that asks after the rarest word of the fact, or replies what it is told to."""
+    """A language model without records that asks after the rarest word of the fact, or replies what it is told to."""
 
     name = fingerprint = "parrot"
     window = 1000
@@ -160,6 +161,30 @@ class Parrot:
         self.calls += 1
         fact = prompt[0].text.split("FACT: ")[1].split("\n")[0]
         return self.reply or f"Question: Why is the {' '.join(fact.split()[1:4])} so?"
+
+    def generate_records(self, prompts, schema, *, max_tokens, meter=None):
+        raise UnsupportedError("It has no records.")
+
+
+class Scribe(Parrot):
+    """A language model that writes records: a question about the fact, and `quote` of it as evidence."""
+
+    name = fingerprint = "scribe"
+
+    def __init__(self, quote: Callable[[str], str] = lambda fact: fact, breaks: int = -1) -> None:
+        super().__init__()
+        self.quote, self.breaks, self.batches = quote, breaks, []
+
+    def generate_records(self, prompts, schema, *, max_tokens, meter=None):
+        self.batches.append(len(prompts))
+        found = []
+        for prompt in prompts:
+            fact = prompt[0].text.split("about this: ")[1].split("\n")[0]
+            if self.breaks >= 0 and self.breaks == sum(map(ord, fact)) % 2:
+                raise SchemaError("It was cut off.", reply="{")
+            question = f"Why is the {' '.join(fact.split()[1:4])} so?"
+            found.append(schema(question=question, evidence=self.quote(fact), kind="why"))
+        return found
 
 
 def valley() -> dict[str, Document]:
@@ -191,6 +216,7 @@ def test_generated_questions_have_verbatim_evidence_and_are_asked_once(tmp_path)
     [
         ("The heron.", "is no short question"),
         ("What does the passage say?", "speaks of the text"),
+        ("What does the FACT say?", "speaks of the text"),
         ("Who is it? And where?", "is more than one question"),
         ("Completely unrelated zymurgy quiz?", "is not about its evidence"),
     ],
@@ -200,6 +226,63 @@ def test_questions_that_cannot_stand_are_counted_by_reason(tmp_path, reply, reas
         made = generated_questions(valley(), 3, Parrot(reply), HashingEmbedder(), store=store)
     assert made.queries == []
     assert made.rejected == {reason: 12}
+
+
+def test_records_bring_their_evidence_in_bulk(tmp_path):
+    model = Scribe(lambda fact: "  ".join(fact.split(" ")[:-1]))  # white space may differ
+    with Store(tmp_path / "s.sqlite") as store:
+        made = generated_questions(valley(), 12, model, HashingEmbedder(), store=store)
+        batches = list(model.batches)
+        again = generated_questions(valley(), 12, model, HashingEmbedder(), store=store)
+    assert model.batches == batches
+    assert again == made
+    assert batches[0] == 12
+    assert made.queries
+    assert made.kinds == {"why": len(made.queries)}
+    assert made.survival == len(made.queries) / made.tried
+    for query in made.queries:
+        (span,) = query.evidence
+        assert valley()[span.doc_id].text[span.start : span.end] == query.answers[0]
+        assert not query.answers[0].endswith(".")
+        assert query.meta == {"kind": "why"}
+
+
+@pytest.mark.parametrize(
+    ("quote", "reason"),
+    [
+        (lambda fact: fact.replace("The", "A").replace("Natural", "Un"), "evidence is not verbatim"),
+        (lambda _: "Naturalists have written", "evidence is in several places"),
+    ],
+)
+def test_evidence_that_is_not_in_one_place_of_the_passage_is_refused(tmp_path, quote, reason):
+    model = Scribe(quote)
+    with Store(tmp_path / "s.sqlite") as store:
+        made = generated_questions(valley(), 12, model, HashingEmbedder(), store=store)
+    assert made.rejected[reason] >= 3
+    if made.rejected[reason] == 12:  # the whole first batch: from then on it was asked in plain text
+        assert model.batches == [12]
+        assert model.calls > 0
+    texts = [valley()[query.evidence[0].doc_id].text for query in made.queries]
+    assert all(query.answers[0] in text for query, text in zip(made.queries, texts, strict=True))
+
+
+def test_a_model_that_copies_nothing_right_is_asked_in_plain_text(tmp_path):
+    model = Scribe(lambda _: "who built the old bridge")
+    with Store(tmp_path / "s.sqlite") as store:
+        made = generated_questions(valley(), 12, model, HashingEmbedder(), store=store)
+    assert model.batches == [12]
+    assert made.rejected["evidence is not verbatim"] == 12
+    assert model.calls == made.tried - 12
+    assert made.queries
+    assert made.kinds == {}
+
+
+def test_a_record_that_is_cut_off_costs_no_other(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        made = generated_questions(valley(), 12, Scribe(breaks=1), HashingEmbedder(), store=store)
+    assert made.rejected["is no record"] > 0
+    assert made.queries
+    assert made.tried == len(made.queries) + sum(made.rejected.values())
 
 
 def test_a_question_that_copies_its_evidence_is_refused():

@@ -11,7 +11,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from ragkit.errors import UsageError
 from ragkit.eval.metrics import (
-    Abstention,
+    AbstentionRates,
     ChoiceAccuracy,
     abstention,
     bleu,
@@ -237,8 +237,8 @@ def test_answers_are_no_refusals(text: str):
 def test_abstention_reports_both_sides():
     queries = [question(answerable=False), question(answerable=False), question("a"), question("b"), question("c")]
     found = abstention(queries, [None, "Paris", "I don't know", "b", "c"])
-    assert found == Abstention(0.5, pytest.approx(1 / 3), 2, 3)
-    assert abstention([], []) == Abstention(None, None, 0, 0)
+    assert found == AbstentionRates(0.5, pytest.approx(1 / 3), 2, 3)
+    assert abstention([], []) == AbstentionRates(None, None, 0, 0)
     with pytest.raises(UsageError):
         abstention(queries, [])
 
@@ -253,3 +253,25 @@ def test_lexical_faithfulness_needs_one_context_to_hold_the_statement():
     assert split.share == 0.0
     assert lexical_faithfulness("", contexts).share is None
     assert lexical_faithfulness("Steel.", []).share == 0.0
+
+
+def test_refusals_are_measures_over_their_own_questions():
+    queries = [question(answerable=False), question(answerable=False), question("a"), question("b")]
+    answers = [None, "Paris", "I don't know", "b"]
+    refused = evaluate_answers(["Abstention"], queries, answers)
+    assert (refused.counted.tolist(), refused["Abstention"].tolist()) == ([0, 1], [1.0, 0.0])
+    false = evaluate_answers(["FalseRefusal", "EM"], queries, answers)
+    assert (false.counted.tolist(), false["FalseRefusal"].tolist()) == ([2, 3], [1.0, 0.0])
+    assert false["EM"].tolist() == [0.0, 1.0]
+    with pytest.raises(UsageError, match="do not count the same"):
+        evaluate_answers(["Abstention", "EM"], queries, answers)
+
+
+def test_lexical_faithfulness_is_a_measure_of_answer_and_sources():
+    queries, answers = [question("x"), question("y"), question("z")], ["The arch is steel. It is red.", None, "Steel."]
+    scores = evaluate_answers(["LexicalFaithfulness"], queries, answers, [["Its arch is made of steel."]] * 2 + [[]])
+    assert scores["LexicalFaithfulness"].tolist() == [0.5, 0.0, 0.0]
+    with pytest.raises(UsageError, match="from answers alone"):
+        evaluate_answers(["LexicalFaithfulness"], queries, answers)
+    with pytest.raises(UsageError, match="from answers alone"):
+        evaluate_answers(["JudgedRelevance"], queries, answers)

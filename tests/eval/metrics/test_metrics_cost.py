@@ -29,7 +29,7 @@ from ragkit.eval.metrics import (
 )
 from tests.eval.metrics.small import query, run
 
-PRICE = Price(input=2e-6, output=8e-6)
+PRICE = Price(input=2.0, output=8.0)
 CALLS = [Call("context", 1000, 100, "index"), Call("answer", 500, 50), Call("judge", 300, 10)]
 
 

@@ -134,7 +134,7 @@ def test_boundaries_fall_before_the_nearest_unit():
     assert boundary_positions([(0, 15), (15, 40)], units) == [1]
     assert boundary_positions([(0, 16), (16, 40)], units) == [2]
     assert boundary_positions([(0, 3), (3, 40)], units) == []
-    assert boundary_positions([(0, 39), (39, 40)], units) == [3]
+    assert boundary_positions([(0, 39), (39, 40)], units) == []  # nearer to the end of the text than to 30
     assert boundary_positions([], units) == []
     with pytest.raises(UsageError):
         boundary_positions([(0, 3)], [])

@@ -7,11 +7,17 @@ import sys
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragkit.errors import ConfigError, MissingExtraError, UnknownPartError
 from ragkit.eval.peers import PEERS, peer
-from ragkit.eval.peers.named import bare_tokenizer
+from ragkit.eval.peers.bare import bare_tokenizer
+from ragkit.eval.peers.chunker import PeerChunker
+from ragkit.eval.peers.mapping import Piece
+from ragkit.eval.peers.verbatim import VerbatimTokenizer
 from ragkit.models.tokenizer import HfTokenizer
+from ragkit.models.words import WordTokenizer
 from ragkit.protocols import Chunker
 from ragkit.schema import Document
 from ragkit.testing.chunker import check_chunker
@@ -79,23 +85,46 @@ def test_every_chunk_is_a_slice_of_its_document(installed, minilm, name):
 
 
 @pytest.mark.parametrize("name", ["chonkie_token", "langchain_token"])
-def test_decoded_pieces_are_unmapped_where_the_tokenizer_loses_text(installed, minilm, name):
+def test_token_windows_are_verbatim_though_the_tokenizer_loses_case(installed, minilm, name):
     chunker = peer(installed(name), minilm, size=30)
     (chunked,) = chunker.chunk([Document(TEXT, source="birds")])
-    assert chunker.unmapped == chunker.pieces > 0
+    assert bare_tokenizer(minilm).decode(bare_tokenizer(minilm).encode("Ducks").ids) == "ducks"
+    assert (chunker.unmapped, chunker.examples) == (0, [])
+    counts = minilm.count([chunk.text for chunk in chunked.chunks])
+    assert counts[:-1] == [30] * (len(counts) - 1)
+    assert sum(counts) == minilm.count([TEXT])[0]
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name.startswith("chonkie")])
+@pytest.mark.parametrize(
+    "text", [SHORT, "机器学习是什么？" * 60, "Ab\u00adC é\u0301 ﬁx " * 80], ids=["short", "zh", "marks"]
+)
+def test_pieces_that_fall_back_to_tokens_are_verbatim_too(installed, minilm, name, text):
+    chunker = peer(installed(name), minilm, size=50)
+    (chunked,) = chunker.chunk([Document(text, source="x")])
+    assert chunker.unmapped == 0
+    assert "".join("".join(chunk.text for chunk in chunked.chunks).split()) == "".join(text.split())
+
+
+def test_pieces_that_are_no_text_of_the_document_are_counted(minilm):
+    def lowered(text: str) -> list[Piece]:
+        return [Piece(part.lower()) for part in text.split("\n\n")]
+
+    chunker = PeerChunker("lowered", "semchunk", lowered, minilm)
+    (chunked,) = chunker.chunk([Document(TEXT, source="birds")])
+    assert chunker.unmapped == chunker.pieces == 2
     assert list(chunked.chunks) == []
     assert chunker.examples[0].startswith("ducks quack, and")
-    assert len(chunker.examples) <= 3
 
 
-def test_pieces_that_fall_back_to_tokens_are_counted(installed, minilm):
-    chunker = peer(installed("chonkie_recursive"), minilm, size=50)
-    mixed = [Document(SHORT, source="short sentences"), Document(TEXT, source="birds")]
-    lost, kept = chunker.chunk(mixed)
-    assert list(lost.chunks) == []
-    assert kept.chunks
-    assert 0 < chunker.unmapped < chunker.pieces
-    assert chunker.examples[0].islower()
+@given(st.text(max_size=40))
+def test_the_verbatim_tokenizer_gives_back_what_it_read(characters, text):
+    for tokenizer in (characters, WordTokenizer()):
+        verbatim = VerbatimTokenizer(tokenizer)
+        ids = verbatim.encode(text)
+        assert len(ids) == verbatim.count_tokens(text) == tokenizer.count([text])[0]
+        assert verbatim.decode(ids) == (text if ids else "")
+        assert verbatim.decode_batch(verbatim.encode_batch([text, text])) == [verbatim.decode(ids)] * 2
 
 
 @pytest.mark.parametrize("name", ["chonkie_token", "langchain_token"])

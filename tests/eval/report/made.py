@@ -145,4 +145,5 @@ def _run(
         hits=found,
         scores={measure: values[measure].tolist() for measure in measures},
         index_seconds=0.0001 * len(chunks),
+        embedded=len(chunks),
     )

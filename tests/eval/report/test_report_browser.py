@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from ragkit.eval.datasets import load
 from ragkit.eval.report import render
-from ragkit.eval.results import ExperimentResult
+from ragkit.eval.results import AnswerRecord, ExperimentResult, ModelRecord
 from tests.eval.report.made import experiment
 from tests.eval.report.small import EVIDENCE, TEXT, comparison, hits, one_set, query, run, small
 
@@ -72,7 +72,7 @@ def test_a_query_is_opened_with_the_keyboard_and_shows_its_evidence(opened: Open
     assert [mark.text for mark in row.find_elements(By.CSS_SELECTOR, ".excerpt .evidence")] == ["honey"]
     assert row.find_elements(By.CSS_SELECTOR, ".excerpt .evidence.hit")
     assert row.find_element(By.CLASS_NAME, "coverage").text.startswith("5 of 5 characters of evidence retrieved")
-    assert "Answers: honey" in row.text
+    assert "Gold answers: honey" in row.text
     (excerpt,) = row.find_elements(By.CLASS_NAME, "excerpt")
     # the second hit lies beyond the cut-off of Recall@1, so its badge comes without filling
     assert [badge.get_attribute("class") for badge in excerpt.find_elements(By.CLASS_NAME, "rank")] == [
@@ -83,6 +83,31 @@ def test_a_query_is_opened_with_the_keyboard_and_shows_its_evidence(opened: Open
     assert len(excerpt.find_elements(By.CLASS_NAME, "cut")) == 2
     first = row.find_element(By.CSS_SELECTOR, ".hits tbody tr").text
     assert first.startswith("1 1 7 yes d")
+
+
+def test_an_answer_is_shown_with_its_citations_and_counts_for_its_own_measure(opened: Open):
+    answers = {
+        "q": AnswerRecord(text="Honey. [1] [2]", citations=[("d", *EVIDENCE), ("d", 0, 4)], unsupported=["So it is."]),
+        "none": AnswerRecord(text=None, failure="none of the 2 sources fits into 1 tokens"),
+    }
+    found = {"q": hits((19, len(TEXT)), (0, 19)), "none": hits()}
+    model = ModelRecord(name="small-model", fingerprint="f")
+    scores = {"Recall@1": [1.0], "Abstention": [0.0]}
+    runs = [
+        run("old", found, {"Recall@1": [0.0], "Abstention": [1.0]}),
+        run("new", found, scores, answers=answers, language_model=model),
+    ]
+    one = one_set(runs=runs, counted_by={"Abstention": ["none"]})
+    browser = opened(render(small(measures=["Recall@1", "Abstention"], sets=[one])))
+    row = _expand(browser)
+    answer = row.find_element(By.CLASS_NAME, "answer")
+    assert answer.find_element(By.TAG_NAME, "h4").text == "Answer of new (small-model)"
+    assert answer.find_element(By.CLASS_NAME, "said").text == "Honey. [1] [2]"
+    assert [cited.text for cited in answer.find_elements(By.TAG_NAME, "li")] == ["d honeyevidence", "d Ants"]
+    assert "Not supported by a source: So it is." in answer.text
+    _set(browser, "2 of 2 queries: A better on 0, B better on 1, equal on 0, 1 without both scores", measure="1")
+    assert _texts(browser, ".query .row") == ["What do bees make?\n–\n–\n–", "Who reads?\n0.000\n1.000\n−1.000"]
+    assert "none of the 2 sources fits" in _expand(browser, 1).find_element(By.CLASS_NAME, "answer").text
 
 
 def test_another_system_shows_what_it_missed(opened: Open):

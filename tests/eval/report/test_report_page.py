@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib")
 from ragkit.errors import ContractError, MissingExtraError, UsageError
 from ragkit.eval.report import render
 from ragkit.eval.report.browsing import hits_shown
+from ragkit.eval.results import AnswerRecord, ModelRecord, Spent
 from tests.eval.report.small import EVIDENCE, TEXT, comparison, hits, one_set, query, run, small
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--&amp;\"'{{ 7 * 7 }}"
@@ -115,7 +116,14 @@ def test_nothing_is_loaded_and_only_own_code_may_run():
 
 def _hostile() -> str:
     runs = [
-        run(name, {HOSTILE: hits((0, 9), document=HOSTILE)}, {"Recall@1": [1.0]}, cost={HOSTILE: 1.0})
+        run(
+            name,
+            {HOSTILE: hits((0, 9), document=HOSTILE)},
+            {"Recall@1": [1.0]},
+            cost={"answers": Spent(calls=1, dollars=1.0)},
+            language_model=ModelRecord(name=HOSTILE, fingerprint=HOSTILE),
+            answers={HOSTILE: AnswerRecord(text=HOSTILE, citations=[(HOSTILE, 0, 9)], unsupported=[HOSTILE])},
+        )
         for name in (HOSTILE, "old")
     ]
     one = one_set(
@@ -149,7 +157,7 @@ def test_data_refer_by_place():
     page = _page()
     data = json.loads(page.get_element_by_id("data-0").text)
     assert data["queries"][0]["evidence"] == [[0, *EVIDENCE]]
-    assert [query["counted"] for query in data["queries"]] == [0, -1]
+    assert [query["counted"] for query in data["queries"]] == [[0], [-1]]
     assert data["systems"][1]["spans"] == [0, 19, len(TEXT), (len(TEXT) - 19) // 5, 0, 0, 19, 3]
     assert data["systems"][1]["hits"] == [[0, 1], []]
     assert data["systems"][1]["hitScores"] == [[1.0, 0.5], []]

@@ -19,6 +19,7 @@ from ragkit.eval.report.palette import MARKERS, SERIES, VARIABLES, look
 from ragkit.eval.report.plots import named, plots
 from ragkit.eval.report.points import Series, draw_points, spread
 from ragkit.eval.report.sorted_differences import sampled, shares
+from ragkit.eval.results import Spent
 from tests.eval.report.small import comparison, hits, one_set, run, small
 
 
@@ -102,13 +103,16 @@ def test_a_drawing_is_the_same_every_time():
 
 
 def test_every_value_that_exists_is_plotted():
-    costly = one_set(runs=[run("new", {"q": hits((0, 5))}, {"Recall@1": [1.0]}, cost={"dollars": 0.5})])
+    spent = Spent(calls=2, prompt_tokens=90, reply_tokens=10, seconds=0.5, dollars=0.5)
+    costly = one_set(runs=[run("new", {"q": hits((0, 5))}, {"Recall@1": [1.0]}, cost={"answers": spent})])
     result = small(sets=[costly])
     assert [plot.title for plot in plots(result, costly, "Recall@1")] == [
         "Quality against retrieved tokens",
         "Quality against index time",
         "Quality against latency",
-        "Quality against dollars",
+        "Quality against cost in tokens",
+        "Quality against cost in seconds",
+        "Quality against cost in dollars",
     ]
 
 
@@ -155,3 +159,19 @@ def test_a_long_curve_is_thinned_from_end_to_end():
 
 def test_shares_sum_to_one():
     assert shares(np.array([0.5, 0.0, 0.0, -1.0])) == (0.25, 0.5, 0.25)
+
+
+def test_what_is_not_priced_or_not_computed_is_not_plotted():
+    free = Spent(calls=2, prompt_tokens=90, reply_tokens=10, seconds=0.5)
+    runs = [
+        run("old", {"q": hits((0, 5))}, {"Recall@1": [0.0]}, cost={"answers": free}, cached_vectors=3, embedded=1),
+        run("new", {"q": hits((0, 5))}, {"Recall@1": [1.0]}, cost={"judge": free}, context="oracle"),
+    ]
+    one = one_set(runs=runs)
+    titles = [plot.title for plot in plots(small(sets=[one]), one, "Recall@1")]
+    assert "Quality against cost in tokens" in titles
+    assert "Quality against cost in dollars" not in titles
+    assert "Quality against index time" not in titles
+    (plot,) = [plot for plot in plots(small(sets=[one]), one, "Recall@1") if plot.title.endswith("tokens")][1:]
+    assert ">old" in plot.svg
+    assert ">new" not in plot.svg

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.errors import UsageError
+from ragkit.eval.metrics.measure import declare
 from ragkit.eval.types import Query
 
 _REFUSAL = re.compile(
@@ -26,7 +27,7 @@ _OPENING = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Abstention:
+class AbstentionRates:
     """Share of refusals among unanswerable questions, and of false refusals among answerable ones; None without any."""
 
     refused: float | None
@@ -46,7 +47,7 @@ def is_refusal(answer: str | None) -> bool:
     return answer is None or not answer.strip() or _REFUSAL.search(answer[:_OPENING]) is not None
 
 
-def abstention(queries: Sequence[Query], answers: Sequence[str | None]) -> Abstention:
+def abstention(queries: Sequence[Query], answers: Sequence[str | None]) -> AbstentionRates:
     """Return how often the answers refuse, for unanswerable and answerable queries apart."""
     if len(queries) != len(answers):
         raise UsageError(f"{len(queries)} queries and {len(answers)} answers were given.", hint="Give one for each.")
@@ -54,4 +55,22 @@ def abstention(queries: Sequence[Query], answers: Sequence[str | None]) -> Abste
     for query, answer in zip(queries, answers, strict=True):
         refused[query.answerable].append(is_refusal(answer))
     rates = {kind: sum(found) / len(found) if found else None for kind, found in refused.items()}
-    return Abstention(rates[False], rates[True], len(refused[False]), len(refused[True]))
+    return AbstentionRates(rates[False], rates[True], len(refused[False]), len(refused[True]))
+
+
+def _refuses(answer: str | None) -> float:
+    return float(is_refusal(answer))
+
+
+Abstention = declare(
+    "Abstention", "answer", _refuses, "1 if an unanswerable question is refused, else 0", needs="refusal"
+)
+
+FalseRefusal = declare(
+    "FalseRefusal",
+    "answer",
+    _refuses,
+    "1 if an answerable question is refused, else 0",
+    lower_is_better=True,
+    needs="refusal",
+)

@@ -1,24 +1,26 @@
-"""Faithfulness and relevance by a language model as judge: a pinned rubric, a strict reply, failures counted apart.
+"""A language model as judge: a pinned rubric, replies constrained to a schema, failures counted apart.
 
-A reply that is not exactly the JSON asked for is a failure with its reason; it is never scored as zero and never
-repaired by guessing. Statements are split here, not by the judge, so that the judge cannot choose the denominator.
+A reply that does not fit its schema is a failure with its reason; it is never scored as zero and never repaired by
+guessing. Decoding is constrained, so that a reply of the right shape says nothing about the judge's ability: a model
+of 135 million parameters gives verdicts of the right shape that are close to noise. Name a capable judge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ragkit.answering.text import sentences
 from ragkit.budget import Meter
-from ragkit.eval.metrics.answer.rubric import RUBRIC_VERSION, faithfulness_prompt, relevance_prompt
+from ragkit.errors import SchemaError
+from ragkit.eval.metrics.answer.rubric import RUBRIC_VERSION
+from ragkit.eval.metrics.answer.tasks import FAITHFULNESS, RELEVANCE, Case, Task, statements
 from ragkit.protocols import LanguageModel, Segment
 
-BEST_RATING = 4
+TEMPLATE = 64
+"""Tokens kept for the judge's chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Judgement:
     reply: str
     judge: str
     rubric: str = RUBRIC_VERSION
+    asked: bool = True
+    """False where the prompt did not fit, or nothing was to be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +48,6 @@ class JudgedScores:
     failures: tuple[tuple[int, str], ...]
 
 
-class Verdicts(BaseModel):
-    """The reply to the faithfulness rubric."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    verdicts: list[Literal["supported", "unsupported"]]
-
-
-class Rating(BaseModel):
-    """The reply to the relevance rubric."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    rating: Annotated[int, Field(ge=0, le=BEST_RATING)]
-
-
-Reply = TypeVar("Reply", bound=BaseModel)
-
-
 def judge_faithfulness(
     model: LanguageModel, answer: str, contexts: Sequence[str], *, meter: Meter | None = None
 ) -> Judgement:
@@ -70,26 +55,53 @@ def judge_faithfulness(
 
     An answer without a sentence gets no score; the model is not asked.
     """
-    statements = [answer[start:end] for start, end in sentences(answer)]
-    if not statements:
-        return Judgement(None, "the answer states nothing", "", model.fingerprint)
-
-    def score(parsed: Verdicts) -> float:
-        if len(parsed.verdicts) != len(statements):
-            raise ValueError(f"{len(parsed.verdicts)} verdicts for {len(statements)} statements")
-        return parsed.verdicts.count("supported") / len(statements)
-
-    prompt = faithfulness_prompt(statements, contexts)
-    return _judged(model, prompt, Verdicts, score, max_tokens=32 + 8 * len(statements), meter=meter)
+    if not statements(answer):
+        return Judgement(None, "the answer states nothing", "", model.fingerprint, asked=False)
+    return judge(model, FAITHFULNESS, [Case(answer=answer, contexts=tuple(contexts))], meter=meter)[0]
 
 
 def judge_relevance(model: LanguageModel, question: str, answer: str, *, meter: Meter | None = None) -> Judgement:
     """Return how well the answer addresses the question, from 0 to 1 in steps of a quarter, as `model` judges it."""
+    return judge(model, RELEVANCE, [Case(question=question, answer=answer)], meter=meter)[0]
 
-    def score(parsed: Rating) -> float:
-        return parsed.rating / BEST_RATING
 
-    return _judged(model, relevance_prompt(question, answer), Rating, score, max_tokens=32, meter=meter)
+def judge(model: LanguageModel, task: Task, cases: Sequence[Case], *, meter: Meter | None = None) -> list[Judgement]:
+    """Return what `model` says about each case; cases that are settled without a judge have their score and no reply.
+
+    Raises what the model raises, but not for a reply that does not fit, and not for a prompt beyond its window: these
+    have no score, and the reason.
+    """
+    found: dict[int, Judgement] = {}
+    open_places: dict[type[BaseModel], list[int]] = {}
+    prompts: dict[int, list[Segment]] = {}
+    for place, case in enumerate(cases):
+        settled = task.settled(case)
+        if settled is not None:
+            found[place] = Judgement(settled, "", "", model.fingerprint, asked=False)
+            continue
+        prompts[place] = task.prompt(case)
+        too_long = _too_long(model, prompts[place], task.room(case))
+        if too_long:
+            found[place] = Judgement(None, too_long, "", model.fingerprint, asked=False)
+        else:
+            open_places.setdefault(task.schema(case), []).append(place)
+    for schema, places in open_places.items():
+        room = max(task.room(cases[place]) for place in places)
+        replies = _replies(model, [prompts[place] for place in places], schema, room, meter)
+        for place, (reply, failure) in zip(places, replies, strict=True):
+            score, reason = (None, failure) if failure else read(task, cases[place], reply)
+            found[place] = Judgement(score, reason, reply, model.fingerprint)
+    return [found[place] for place in range(len(cases))]
+
+
+def read(task: Task, case: Case, reply: str) -> tuple[float | None, str]:
+    """Return the score that a reply comes to and an empty text, or None and why it has none."""
+    try:
+        return task.score(case, task.schema(case).model_validate_json(reply.strip())), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        return None, f"{where + ': ' if where else ''}{first['msg']}"
 
 
 def gathered(judgements: Sequence[Judgement]) -> JudgedScores:
@@ -102,22 +114,31 @@ def gathered(judgements: Sequence[Judgement]) -> JudgedScores:
     )
 
 
-def _judged(
-    model: LanguageModel,
-    prompt: Sequence[Segment],
-    schema: type[Reply],
-    score: Callable[[Reply], float],
-    *,
-    max_tokens: int,
-    meter: Meter | None,
-) -> Judgement:
-    reply = model.generate(prompt, max_tokens=max_tokens, meter=meter)
+def _replies(
+    model: LanguageModel, prompts: Sequence[list[Segment]], schema: type[BaseModel], room: int, meter: Meter | None
+) -> list[tuple[str, str]]:
+    """Return reply and failure of each prompt: all at once, each by itself where one of them fails."""
+
+    def ask(some: Sequence[list[Segment]]) -> list[tuple[str, str]]:
+        records = model.generate_records(some, schema, max_tokens=room, meter=meter)
+        return [(record.model_dump_json(), "") for record in records]
+
     try:
-        value = score(schema.model_validate_json(reply.strip()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        return Judgement(None, f"{where + ': ' if where else ''}{first['msg']}", reply, model.fingerprint)
-    except ValueError as error:
-        return Judgement(None, str(error), reply, model.fingerprint)
-    return Judgement(value, "", reply, model.fingerprint)
+        return ask(prompts)
+    except SchemaError as error:
+        if len(prompts) == 1:
+            return [(error.reply, error.message)]
+        return [_alone(ask, prompt) for prompt in prompts]
+
+
+def _alone(ask: Callable[[Sequence[list[Segment]]], list[tuple[str, str]]], prompt: list[Segment]) -> tuple[str, str]:
+    try:
+        return ask([prompt])[0]
+    except SchemaError as error:
+        return error.reply, error.message
+
+
+def _too_long(model: LanguageModel, prompt: Sequence[Segment], room: int) -> str:
+    """Return why the prompt does not fit the model, or an empty text."""
+    needed = model.count(["".join(segment.text for segment in prompt)])[0] + room + TEMPLATE
+    return "" if needed <= model.window else f"prompt and reply would have {needed} tokens; it reads {model.window}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.answering.text import sentences, words
+from ragkit.eval.metrics.measure import Option, declare
 
 THRESHOLD = 0.7
 """Share of a statement's content words that one chunk must hold."""
@@ -44,3 +45,17 @@ def lexical_faithfulness(answer: str, contexts: Sequence[str], threshold: float 
             statements += 1
             supported += any(len(claimed & context) >= threshold * len(claimed) - 1e-9 for context in held)
     return Faithfulness(supported, statements)
+
+
+def _share(prediction: str, sources: Sequence[str], threshold: float) -> float:
+    return lexical_faithfulness(prediction, sources, threshold).share or 0.0
+
+
+LexicalFaithfulness = declare(
+    "LexicalFaithfulness",
+    "answer",
+    _share,
+    "share of the answer's statements with `threshold` of their content words in one source; 0 if it states nothing",
+    needs="sources",
+    threshold=Option(THRESHOLD, low=0.0, high=1.0),
+)

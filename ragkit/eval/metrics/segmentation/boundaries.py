@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from ragkit.errors import UsageError
 from ragkit.eval.metrics.measure import declare
+from ragkit.eval.metrics.segmentation.units import placed
 
 
 def boundary_positions(segments: Sequence[tuple[int, int]], units: Sequence[tuple[int, int]]) -> list[int]:
     """Return the boundaries between segments as positions between units (both spans in code points, in order).
 
-    A boundary belongs before the unit whose start is nearest to the segment's, the earlier one where two are as near.
-    Raises UsageError without units.
+    Boundaries are the starts of all segments but the first, placed as `ragkit.eval.metrics.segmentation.units.placed`
+    does, which also counts what had to be moved. Raises UsageError without units.
 
     >>> boundary_positions([(0, 20), (20, 40)], units=[(0, 9), (10, 19), (20, 40)])
     [2]
     """
-    if not units:
-        raise UsageError("There are no units to place boundaries between.", hint="Give the sentences of the text.")
-    starts = np.array([start for start, _ in units], np.int64)
-    found = set()
-    for start, _ in segments[1:]:
-        after = min(int(np.searchsorted(starts, start)), len(starts) - 1)
-        before = max(after - 1, 0)
-        found.add(before if start - starts[before] <= abs(starts[after] - start) else after)
-    return sorted(found - {0})
+    return list(placed([start for start, _ in segments[1:]], units).positions)
 
 
 def _precision(gold: frozenset[int], predicted: frozenset[int], n: int) -> float:  # noqa: ARG001 - one signature

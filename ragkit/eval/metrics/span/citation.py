@@ -28,6 +28,7 @@ CitationPrecision = declare(
     _precision,
     "share of the distinct cited spans that overlap the evidence",
     cutoffs=frozenset(),
+    needs="citations",
 )
 
 CitationRecall = declare(
@@ -36,6 +37,7 @@ CitationRecall = declare(
     reference_share,
     "share of the references of which at least `cover` is cited",
     cutoffs=frozenset(),
+    needs="citations",
     unit=UNIT,
     cover=Option(0.5, low=SMALLEST_COVER, high=1.0),
 )

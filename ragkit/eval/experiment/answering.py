@@ -1,0 +1,119 @@
+"""The stage of an experiment in which systems answer and a judge judges; its models are made before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ragkit.config import PartConfig, PipelineConfig
+from ragkit.errors import UsageError
+from ragkit.eval.experiment.answers import Answerer
+from ragkit.eval.experiment.judging import Assessor, check_share, compares_vectors, tasks_of
+from ragkit.eval.experiment.lines import Lines
+from ragkit.eval.experiment.retrieval import Run
+from ragkit.eval.experiment.specification import AnswerSpec, Experiment
+from ragkit.eval.experiment.spending import answer_calls, judge_calls, spent
+from ragkit.eval.experiment.store import key
+from ragkit.eval.experiment.systems import System, model_part
+from ragkit.eval.experiment.workshop import Workshop
+from ragkit.eval.metrics import Measure
+from ragkit.eval.results import AnswerRecord, ModelRecord, Spent
+from ragkit.eval.types import EvalSet
+
+Done = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answers of one system on one set, judged where a measure asks for it; `key` names all they depend on."""
+
+    key: str
+    records: list[AnswerRecord]
+    model: ModelRecord
+    cost: dict[str, Spent]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How all systems of an experiment answer."""
+
+    workshop: Workshop
+    spec: AnswerSpec
+    assessor: Assessor
+    judge: ModelRecord | None
+
+    @classmethod
+    def of(
+        cls, workshop: Workshop, experiment: Experiment, systems: list[System], measures: list[Measure]
+    ) -> Answering | None:
+        """Return the stage, None where the experiment has none; raise ModelError for a model that is not there."""
+        spec = experiment.answer
+        if spec is None:
+            return None
+        judging = None
+        if spec.judge is not None and tasks_of(measures):
+            judging = workshop.language_model(model_part(spec.judge))
+        embedder = None
+        if compares_vectors(measures):
+            embedder = workshop.embedder(PipelineConfig(embedder=PartConfig.model_validate(spec.embedder)))
+        assessor = Assessor(workshop.store, tasks_of(measures), judging, embedder)
+        made = cls(workshop, spec, assessor, None if judging is None else judging.record)
+        for system in systems:
+            workshop.language_model(made.part(system))
+        return made
+
+    def part(self, system: System) -> PartConfig:
+        """Return the language model of `system`: its own, else that of the experiment, else the configured one."""
+        if system.language_model is not None:
+            return system.language_model
+        return system.config.language_model if self.spec.model is None else model_part(self.spec.model)
+
+    def answered(self, system: System, evalset: EvalSet, run: Run, answering: Done, judging: Done) -> Answered:
+        """Return what `system` answers to the questions of `evalset` from the hits of `run`.
+
+        Raises what the models raise, and ModelError where the judge fails on more answers than the experiment allows.
+        """
+        model = self.workshop.language_model(self.part(system))
+        answers = Answerer(model, self.spec, self.workshop.store).answers(evalset, run, system.context, answering)
+        texts = {doc_id: document.text for doc_id, document in evalset.documents.items()}
+        records, known = self.assessor.assessed(evalset.queries, run.hits, answers.records, texts, judging)
+        cost = {"answers": spent(answer_calls(records), model.record, answers.from_cache)}
+        if self.judge is not None:
+            check_share(system.name, records, self.judge.name, self.spec.max_unjudged)
+            cost["judge"] = spent(judge_calls(records), self.judge, known)
+        return Answered(key("answered", answers=answers.key, said=_said(records)), records, model.record, cost)
+
+    def judgements(self, evalset: EvalSet) -> int:
+        """Return how many times the judge is asked, or would be, about one system's answers."""
+        asked = sum(query.answerable and bool(query.answers) for query in evalset.queries)
+        return asked * len(self.assessor.tasks)
+
+
+def check_answer(experiment: Experiment, measures: list[Measure], lines: Lines) -> None:
+    """Raise ConfigError, with file and line, for answer measures without answers or judge, and models that are none."""
+    spec = experiment.answer
+    for number, text in enumerate(experiment.measures):
+        measure = next((measure for measure in measures if str(measure) == text), None)
+        needs = "hits" if measure is None else measure.declaration.needs
+        if needs != "hits" and spec is None:
+            wrong = UsageError(
+                f"{text} is a measure of answers, and the experiment has no `answer:`.",
+                hint="Add for instance `answer: {model: SmolLM2-135M-Instruct}`, or remove the measure.",
+            )
+            raise lines.error(("measures", number), wrong)
+        if needs == "judge" and spec is not None and spec.judge is None:
+            wrong = UsageError(
+                f"{text} needs a judge, and `answer:` names none.", hint="Add `judge: MODEL` to `answer:`."
+            )
+            raise lines.error(("measures", number), wrong)
+    for name, value in () if spec is None else (("model", spec.model), ("judge", spec.judge)):
+        try:
+            if value is not None:
+                model_part(value)
+        except UsageError as error:
+            raise lines.error(("answer", name), error) from None
+
+
+def _said(records: list[AnswerRecord]) -> list[str]:
+    return [record.model_dump_json(include={"judged", "similarity"}, exclude={"judged": {"__all__": {"call"}}})
+            for record in records]  # fmt: skip

@@ -1,0 +1,1 @@
+"""One file per way of judging how well a text answers a question (`ragkit.protocols.Reranker`)."""

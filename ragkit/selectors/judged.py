@@ -1,0 +1,63 @@
+"""The value of a sequence of chunks in a reranker's opinion of their texts joined, remembered by sequence or by set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ragkit.protocols import Reranker
+from ragkit.scoring.calibration import Calibration
+from ragkit.scoring.order import Scores, finite
+from ragkit.selectors.combining import Items
+
+SEPARATOR = "\n\n"
+
+
+@dataclass(slots=True)
+class Judged:
+    """Calibrated scores of the joined texts.
+
+    Not `ordered`, a set is joined in the order of `places` (by default that of the candidates) whatever the order of
+    its choice, and valued once. Most rerankers were trained on single passages: whether their opinion of several says
+    how good an answer gets is for a measurement to show.
+    """
+
+    reranker: Reranker
+    calibration: Calibration
+    query: str
+    texts: Sequence[str]
+    ordered: bool = True
+    places: Sequence[int] | None = None
+    scored: int = field(default=0, init=False)
+    _known: dict[tuple[int, ...], float] = field(default_factory=dict, init=False)
+
+    @property
+    def name(self) -> str:
+        """The reranker's name."""
+        return self.reranker.name
+
+    def start(self) -> tuple[int, ...]:
+        """Return the empty sequence."""
+        return ()
+
+    def pushed(self, state: tuple[int, ...], item: int) -> tuple[int, ...]:
+        """Return the sequence with `item` appended."""
+        return (*state, item)
+
+    def extended(self, state: tuple[int, ...], items: Items) -> Scores:
+        """Return the value of the sequence with each of `items` appended; what is not known is scored in one call."""
+        keys = [self._key((*state, item)) for item in items.tolist()]
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if new:
+            texts = [SEPARATOR.join(self.texts[item] for item in key) for key in new]
+            scores = finite(self.reranker.score(self.query, texts), f"scores of {self.reranker.name}")
+            self._known |= zip(new, self.calibration(scores).tolist(), strict=True)
+            self.scored += len(new)
+        return np.array([self._known[key] for key in keys])
+
+    def _key(self, sequence: tuple[int, ...]) -> tuple[int, ...]:
+        if self.ordered:
+            return sequence
+        return tuple(sorted(sequence, key=None if self.places is None else self.places.__getitem__))
