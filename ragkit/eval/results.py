@@ -15,7 +15,7 @@ Span = tuple[int, int]
 class Model(BaseModel):
     """Base of all result records: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class SystemHits(Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +66,16 @@ class Problem:
     separator: int = 0
     lengths: Items | None = None
     window: int | None = None
+    pool: Items | None = None
+    """The candidates that may be combined; None: all."""
+
+    def among(self, pool: Items) -> Problem:
+        """Return the same task over the candidates `pool` alone."""
+        return replace(self, pool=pool)
+
+    def everything(self) -> Items:
+        """Return the candidates that may be combined."""
+        return np.arange(len(self.costs)) if self.pool is None else self.pool
 
     def cost(self, sequence: Sequence[int]) -> int:
         """Return what `sequence` costs."""
@@ -83,7 +93,7 @@ class Problem:
 
     def feasible(self, sequence: Sequence[int], items: Items | None = None) -> Items:
         """Return those of `items` (None: all) that `sequence` lacks and that may be appended, in the order given."""
-        items = np.arange(len(self.costs)) if items is None else items
+        items = self.everything() if items is None else items
         fits = (self.costs_with(sequence, items) <= self.budget) & self.readable(sequence, items)
         for used in sequence:
             fits &= items != used

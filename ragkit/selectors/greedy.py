@@ -11,7 +11,7 @@ import numpy as np
 from ragkit.selectors.combining import Best, Problem, Stop
 
 _PASSES = 3
-"""Rounds of exchanges; more never helped where it was tried, and each costs a call per chosen chunk."""
+"""Most rounds of exchanges; each costs a call per chosen chunk."""
 
 
 def search_greedy(problem: Problem, best: Best, stop: Stop) -> str:
@@ -20,6 +20,11 @@ def search_greedy(problem: Problem, best: Best, stop: Stop) -> str:
         reason = _greedy(problem, best, stop, per_token=per_token)
         if reason is not None:
             return reason
+    return improved(problem, best, stop)
+
+
+def improved(problem: Problem, best: Best, stop: Stop) -> str:
+    """Offer to `best` what exchanges of single chunks make of it, until none helps; return what ended them."""
     for _ in range(_PASSES):
         before = best.value
         reason = _exchange(problem, best, stop)

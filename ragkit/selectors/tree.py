@@ -112,10 +112,9 @@ class _Tree:
         self._closes = rules.mode != "reference_code"
         self._once = rules.mode == "ragkit" and not problem.value.ordered
         self.expansions = 0
-        self.root = self._node((), problem.value.start(), self._appendable((), np.arange(len(problem.costs))))
-        self._priority = np.argsort(np.argsort(-self.root.rewards, kind="stable"), kind="stable")
-        if self._once:  # strong chunks first, so that what is built on a node is built on the strongest of its set
-            self.root = self._node((), problem.value.start(), self.root.items[np.argsort(self._priority)])
+        # strong chunks first where each set is met once, so that what is built on a node is built on the strongest
+        items = self._appendable((), problem.everything())
+        self.root = self._node((), problem.value.start(), items, ranked=self._once)
         self._root_visits = 0.0
         self._back_up([], self.root)
 
@@ -172,7 +171,7 @@ class _Tree:
         parent, place = path[-1]
         item = int(parent.items[place])
         sequence = (*parent.sequence, item)
-        offered = parent.items[place + 1 :] if self._once else np.arange(len(self._problem.costs))
+        offered = parent.items[place + 1 :] if self._once else self._problem.everything()
         items = self._appendable(sequence, offered)
         if not len(items):
             self._close(path)
@@ -211,9 +210,12 @@ class _Tree:
         unused = items[~np.isin(items, sequence)]
         return unused[self._problem.readable(sequence, unused)]
 
-    def _node(self, sequence: tuple[int, ...], state: Any, items: Items) -> Node:
+    def _node(self, sequence: tuple[int, ...], state: Any, items: Items, *, ranked: bool = False) -> Node:
         """Return the node of `sequence`, its children valued in one call and offered as results."""
         rewards = self._problem.value.extended(state, items) if len(items) else np.zeros(0)
+        if ranked:
+            order = np.argsort(-rewards, kind="stable")
+            items, rewards = items[order], rewards[order]
         costs = self._problem.costs_with(sequence, items)
         self._best.offer(sequence, items, rewards, costs)
         self.expansions += 1

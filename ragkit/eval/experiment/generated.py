@@ -2,7 +2,7 @@
 
 The model writes a question, copies the words that answer it, and names the question's kind. What it copied must be in
 the passage to the letter (but for white space) and in one place: then that is the evidence. A model that writes no
-records, or copies nothing right in a whole batch (a small one), is asked for the question alone, and the sentence is
+records, or copies nothing right at first (a small one), is asked for the question alone, and the sentence is
 the evidence. Guards, after the Chroma report on chunking (2024) and against what makes generated questions easier than
 real ones:
 
@@ -36,7 +36,7 @@ from ragkit.protocols import Embedder, LanguageModel
 from ragkit.schema import Document
 
 FEWEST_TRIED = 4
-"""Facts of a batch, none of whose records has verbatim evidence, after which a model is asked for questions alone."""
+"""Facts after which a model is asked for questions alone, if none of its records has verbatim evidence."""
 LEAST_SIMILAR = 0.36
 MOST_ALIKE = 0.78
 LONGEST_COPY = 6
@@ -106,6 +106,7 @@ def generated_questions(
     made = Generated()
     kept: list[NDArray[np.float32]] = []
     words: list[float] = []
+    usable = 0
     writer = QuestionWriter(model, store, meter)
     facts = islice(_facts(documents, seed), 4 * count)
     while len(made.queries) < count:
@@ -117,11 +118,10 @@ def generated_questions(
             replies = writer.written([(fact.context, fact.text) for fact in some])
         except BudgetExceededError:
             break
-        unusable = 0
         for fact, asked in zip(some, replies, strict=True):
             made.tried += 1
             found = _evidence(fact, asked)
-            unusable += isinstance(found, str)
+            usable += not isinstance(found, str)
             reason = found if isinstance(found, str) else _refused(asked.question, fact, found, embedder, kept)
             if reason or isinstance(found, str):
                 made.rejected[reason] = made.rejected.get(reason, 0) + 1
@@ -133,7 +133,7 @@ def generated_questions(
                 made.kinds[asked.kind] = made.kinds.get(asked.kind, 0) + 1
             words.append(shared(asked.question, text))
             advance(1)
-        if writer.writes_records and unusable == len(some) >= FEWEST_TRIED:
+        if writer.writes_records and not usable and made.tried >= FEWEST_TRIED:
             writer.without_records()
     made.overlap = float(np.mean(words)) if words else 0.0
     return made

@@ -64,7 +64,7 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
         try:
             system = _system(name, whole, content)
         except UsageError as error:
-            raise lines.error(place, error) from None
+            raise lines.error(_blamed(lines, place, error), error) from None
         if name in found:
             raise ConfigError(f"{lines.where(place)}: two systems are named {name!r}.", hint="Rename one of them.")
         found[name] = system
@@ -76,6 +76,14 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
             hint=f"{suggestion(experiment.baseline, list(found))} Systems: {', '.join(found)}.".lstrip(),
         )
     return list(found.values())
+
+
+def _blamed(lines: Lines, place: Place, error: UsageError) -> Place:
+    """Return the place that holds what `error` quotes: the system's own, else the common configuration."""
+    common: Place = ("pipeline",)
+    if lines.named(place, error.message) != lines.where(place):
+        return place
+    return common if lines.named(common, error.message) != lines.where(common) else place
 
 
 def for_whole_documents(systems: list[System]) -> dict[str, System]:

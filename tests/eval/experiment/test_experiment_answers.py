@@ -286,3 +286,11 @@ def test_how_many_vectors_were_computed_is_in_the_result(answered):
     grid = {"chunkers": ["recursive"], "sizes": [30], "retrievers": ["lexical", "hybrid"]}
     (part,) = answered(grid=grid, answer=None, measures=["Recall@3"], baseline="").sets
     assert [(found.embedded, found.cached_vectors) for found in part.runs] == [(part.runs[0].chunks, 0)] * 2
+
+
+def test_a_result_over_one_question_can_be_read_again(tmp_path, answered):
+    result = answered(measures=["Abstention"])
+    assert result.sets[0].counted == ["none"]
+    assert result.sets[0].comparisons[0].detectable == float("inf")
+    save(result, tmp_path / "results.json.gz")
+    assert load_result(tmp_path / "results.json.gz") == result

@@ -272,7 +272,7 @@ def test_a_model_that_copies_nothing_right_is_asked_in_plain_text(tmp_path):
         made = generated_questions(valley(), 12, model, HashingEmbedder(), store=store)
     assert model.batches == [12]
     assert made.rejected["evidence is not verbatim"] == 12
-    assert model.calls == made.tried - 12
+    assert 0 < model.calls <= made.tried - 12
     assert made.queries
     assert made.kinds == {}
 
