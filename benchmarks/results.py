@@ -25,6 +25,10 @@ EXPERIMENTS = {
     "retrieval": ["retrieval.yaml"],
     "peers": ["peers.yaml"],
     "peers-matched": ["peers.yaml", "--matched-length", "150"],
+    "meta": ["meta.yaml", "--matched-length", "150"],
+    "answers": ["answers.yaml"],
+    "segmentation": ["segmentation.yaml"],
+    "segmentation-meta": ["segmentation-meta.yaml", "--matched-length", "160"],
 }
 MODULES = {
     "evidence": ["evidence"],
