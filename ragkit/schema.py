@@ -128,14 +128,20 @@ class Hit:
     line: int | None
     row: int = -1
     """The chunk's row in the ledger of its index, -1 outside an index."""
+    part_of: str = ""
+    """The id of the chunk that a selector narrowed to this span of it; empty for a chunk as it was indexed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A hit that a selector left out, and why."""
+    """A hit that a selector left out, and why.
+
+    `flags` say what is wrong with it ("distrusted", "contradiction", ...): a hit with flags must not be brought back.
+    """
 
     hit: Hit
     reason: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ragkit.scoring.drop import Drop
 from ragkit.scoring.elbow import Elbow
 from ragkit.scoring.fixed import Fixed
 from ragkit.scoring.share import Share
+from ragkit.scoring.threshold import Threshold
 
 Named = str | Mapping[str, Any]
 """One word, or a mapping with `name` and options."""
@@ -29,6 +30,7 @@ POLICIES: Mapping[str, Policy] = {
     "meteora": elbow.PAPER,
     "share": Share(),
     "fixed": Fixed(),
+    "threshold": Threshold(),
 }
 """Each name with its defaults; "sage" and "meteora" are the published settings of "drop" and "elbow"."""
 
