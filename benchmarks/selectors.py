@@ -28,6 +28,8 @@ from ragkit.corpus import SnapshotCorpus
 from ragkit.models.hub import model_folder
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.pipeline import Pipeline
+from ragkit.protocols import Reranker
+from ragkit.rerankers.cosine import CosineReranker
 from ragkit.schema import Hit
 from ragkit.scoring.cut import cut
 from ragkit.scoring.named import POLICIES
@@ -108,7 +110,7 @@ def ours(task: Problem) -> Best:
     return best
 
 
-def latency(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: HfTokenizer) -> None:
+def latency(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: HfTokenizer, cosine: Reranker) -> None:
     """Print the table of latencies."""
     print("| what | p50, ms | p99, ms | chunks kept | tokens kept |\n| --- | --- | --- | --- | --- |")
     for name, policy in POLICIES.items():
@@ -119,7 +121,11 @@ def latency(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: Hf
     selectors = {
         "top_k, whole call": TopKSelector(5, count),
         "mmr, whole call": MmrSelector(5, count=count),
-        "score_cut on the retriever's scores, whole call": ScoreCutSelector(count=count),
+        "score_cut, retriever's scores, whole call": ScoreCutSelector(count=count),
+        **{
+            f"score_cut, cosine, {name}, whole call": ScoreCutSelector(name, reranker=cosine, count=count)
+            for name in ("auto", "drop", "sage", "elbow", "meteora")
+        },
         "tree_search, whole call": TreeSearchSelector(count=count),
     }
     for name, selector in selectors.items():
@@ -135,6 +141,16 @@ def latency(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: Hf
     }.items():
         times, _ = milliseconds([partial(search, task) for task in tasks])
         print(f"| {name} | {times[0]:.2f} | {times[1]:.2f} | | |")
+
+
+def missed(questions: Sequence[Question], cosine: Reranker) -> None:
+    """Print what pruning and early exit save, and which share of the best five by cosine they miss."""
+    print("\n| prune | early exit | candidates scored | best 5 missed |\n| --- | --- | --- | --- |")
+    for alpha, patience in ((0.05, None), (0.2, None), (0.5, None), (None, 2), (None, 4), (None, 8), (0.5, 4)):
+        selector = ScoreCutSelector("fixed", prune=alpha, early_exit=patience, audit=True, reranker=cosine)
+        done = [selector.select(query, hits).trace["pruning"] for query, hits in questions]
+        scored, lost = np.mean([one["scored"] for one in done]), np.mean([one["missed"] for one in done])
+        print(f"| {alpha or ''} | {patience or ''} | {scored:.1f} of {CANDIDATES} | {100 * lost:.1f} % |")
 
 
 def anytime(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: HfTokenizer) -> None:
@@ -176,7 +192,8 @@ def main() -> None:
         questions = [(query, pipeline.retrieve(query, CANDIDATES)) for query in asked]
         corpus = SnapshotCorpus(pipeline.snapshot)
         print(f"{len(questions)} questions, {report.chunks:,} chunks, embedder {name}; {describe()}.\n")
-        latency(questions, corpus, tokenizer)
+        latency(questions, corpus, tokenizer, CosineReranker(pipeline.embedder))
+        missed(questions, CosineReranker(pipeline.embedder))
         anytime(questions, corpus, tokenizer)
 
 

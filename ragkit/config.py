@@ -8,6 +8,7 @@ Each part is a mapping with its `name` and that part's own options, which are th
     store: {name: faiss}
     retriever: {name: hybrid}
     selector: {name: top_k, k: 5}
+    controller: {name: feedback, rounds: 2}
     language_model: {name: local, model: SmolLM2-135M-Instruct}
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ragkit.errors import ConfigError
 from ragkit.plugins import suggestion
@@ -86,9 +87,16 @@ class PipelineConfig(BaseModel):
     store: PartConfig = PartConfig(name="faiss")
     retriever: PartConfig = PartConfig(name="hybrid")
     selector: PartConfig = PartConfig(name="top_k")
+    controller: PartConfig | None = None
+    """What steers the steps from a question to its answer; None (or "none"): each is done once."""
     language_model: PartConfig = PartConfig(name="local")
     language: str = "english"
     """Language of the lexical stemmer, or "none"; languages without spaces are searched by character pairs anyway."""
+
+    @field_validator("controller", mode="before")
+    @classmethod
+    def _none_by_name(cls, value: object) -> object:
+        return None if value == "none" else value
 
     @classmethod
     def from_yaml(cls, path: Path) -> PipelineConfig:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, cast
 
 from pydantic import ValidationError
 
+from ragkit.budget import Meter
+from ragkit.chunkers.sentences import split_sentences
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.enriching import EnrichedChunker
 from ragkit.errors import ConfigError
 from ragkit.index.snapshot import Snapshot
 from ragkit.models.trace import Trace
 from ragkit.plugins import asks_for, check_options, create, part
-from ragkit.protocols import Chunker, Embedder, Enricher, LanguageModel, Progress, Reranker, Retriever, Selector
+from ragkit.protocols import (
+    Chunker,
+    Controller,
+    Embedder,
+    Enricher,
+    LanguageModel,
+    Progress,
+    Reranker,
+    Retriever,
+    Selector,
+)
 from ragkit.retrievers.store import Store
+from ragkit.selectors.trust import Trust, TrustedSelector, make_trust
 
 RESOURCES = frozenset({"tokenizer", "embedder", "snapshot", "store", "count", "language_model", "progress"}) | {
     "reranker",
     "members",
+    "meter",
+    "sentences",
 }
 """What parts are given besides their options."""
 
@@ -100,6 +115,8 @@ def check_part(kind: str, chosen: PartConfig) -> None:
         for member in _named_members(chosen):
             check_part("rerankers", member)
         chosen = _without(chosen, "rerankers")
+    if kind == "selectors":
+        chosen, _ = _with_trust(chosen)
     check_options(kind, chosen.name, chosen.options, RESOURCES)
 
 
@@ -132,22 +149,98 @@ def make_retriever(
 
 def make_selector(
     config: PipelineConfig,
-    name: str | None,
+    name: str | PartConfig | None,
     count: Callable[[Sequence[str]], list[int]],
     embedder: Callable[[], Embedder] | None = None,
+    *,
+    language_model: Callable[[], LanguageModel] | None = None,
+    meter: Meter | None = None,
 ) -> Selector:
     """Return the selector `name` (None: the configured one); `count` counts the answering model's tokens.
 
-    `embedder` (None: the configured one is made) is called only if the selector's reranker asks for it.
+    `embedder` (None: the configured one is made) and `language_model` (None: the default one) are called only if the
+    selector or its reranker asks for them; the option `model` names another language model. What models do is charged
+    to `meter`. The option `trust` of any selector is `ragkit.selectors.trust.Trust`.
     """
-    chosen = config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
-    resources: dict[str, object] = {"count": count}
+    chosen = _selector_part(config, name)
+    embeds = embedder or (lambda: make_embedder(config))
+    resources: dict[str, object] = {"count": count, "meter": meter}
     if asks_for("selectors", chosen.name, "reranker"):
         reranker = _named_reranker("selectors", chosen)
         if reranker is not None:
-            resources["reranker"] = make_reranker(reranker, embedder or (lambda: make_embedder(config)))
+            reranker = _speaking("rerankers", reranker, config)
+            resources["reranker"] = make_reranker(reranker, embeds)
         chosen = _without(chosen, "reranker")
-    return cast(Selector, _make("selectors", chosen, **resources))
+    chosen, trust = _with_trust(_speaking("selectors", chosen, config))
+    chosen, asked = _with_thinking("selectors", chosen, embeds, language_model)
+    made = cast(Selector, _make("selectors", chosen, **resources, **asked))
+    return made if trust is None else cast(Selector, TrustedSelector(made, trust))
+
+
+def make_controller(
+    config: PipelineConfig,
+    name: str | None,
+    *,
+    embedder: Callable[[], Embedder],
+    language_model: Callable[[], LanguageModel],
+) -> Controller | None:
+    """Return the controller `name` (None: the configured one), None where there is none or it is called "none".
+
+    `language_model` is asked unless the option `model` names another one; both are made only if they are asked for.
+    """
+    configured = config.controller
+    if name == "none" or (name is None and configured is None):
+        return None
+    chosen = configured if configured is not None and name in (None, configured.name) else PartConfig(name=str(name))
+    resources: dict[str, object] = {}
+    if asks_for("controllers", chosen.name, "reranker"):
+        reranker = _named_reranker("controllers", chosen)
+        if reranker is not None:
+            resources["reranker"] = make_reranker(_speaking("rerankers", reranker, config), embedder)
+        chosen = _without(chosen, "reranker")
+    chosen, asked = _with_thinking("controllers", chosen, embedder, language_model)
+    return cast(Controller, _make("controllers", chosen, **resources, **asked))
+
+
+def selector_part(config: PipelineConfig, name: str | None) -> PartConfig:
+    """Return the selector `name` as it is configured, with its default options where it is not the configured one."""
+    return config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
+
+
+def with_least_trust(chosen: PartConfig, least: float) -> PartConfig:
+    """Return the selector `chosen` with `least` as the `min` of its option `trust`."""
+    given = chosen.options.get("trust")
+    rest = given if isinstance(given, Mapping) else {}
+    return chosen.with_options(trust={**rest, "min": least})
+
+
+def _selector_part(config: PipelineConfig, name: str | PartConfig | None) -> PartConfig:
+    return name if isinstance(name, PartConfig) else selector_part(config, name)
+
+
+def _with_trust(chosen: PartConfig) -> tuple[PartConfig, Trust | None]:
+    """Return `chosen` without its option `trust`, and what that says; a selector may have such an option of its own."""
+    if asks_for("selectors", chosen.name, "trust"):
+        return chosen, None
+    return _without(chosen, "trust"), make_trust(chosen.options.get("trust"))
+
+
+def _with_thinking(
+    kind: str,
+    chosen: PartConfig,
+    embedder: Callable[[], Embedder],
+    model: Callable[[], LanguageModel] | None,
+) -> tuple[PartConfig, dict[str, object]]:
+    """Return `chosen` without its option `model`, and what it asks for: embedder, language model, sentence splitter."""
+    asked: dict[str, object] = {}
+    if asks_for(kind, chosen.name, "embedder"):
+        asked["embedder"] = embedder()
+    if asks_for(kind, chosen.name, "sentences"):
+        asked["sentences"] = split_sentences
+    if model is not None and asks_for(kind, chosen.name, "language_model") and "model" not in chosen.options:
+        return chosen, {**asked, "language_model": model()}
+    chosen, named = _with_language_model(kind, chosen)
+    return chosen, {**asked, **named}
 
 
 def make_reranker(chosen: PartConfig, embedder: Callable[[], Embedder]) -> Reranker:
@@ -199,6 +292,12 @@ def _named_model(chosen: PartConfig) -> PartConfig:
 
     named = chosen.options.get("model", PartConfig(name="local"))
     return parse_llm(named) if isinstance(named, str) else PartConfig.model_validate(named)
+
+
+def _speaking(kind: str, chosen: PartConfig, config: PipelineConfig) -> PartConfig:
+    """Return `chosen` with the option `language` of the index, where it has that option and nothing else is given."""
+    speaks = asks_for(kind, chosen.name, "language") and "language" not in chosen.options
+    return chosen.with_options(language=config.language) if speaks else chosen
 
 
 def _named_reranker(kind: str, chosen: PartConfig) -> PartConfig | None:

@@ -10,12 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from ragkit.answering.answer import answer
 from ragkit.answering.closest import closest_sentences
 from ragkit.answering.prompt import source_limit
-from ragkit.budget import Budget
+from ragkit.budget import Budget, Meter
 from ragkit.compatibility import check_built_alike, check_embedder
-from ragkit.config import PipelineConfig
+from ragkit.config import PartConfig, PipelineConfig
+from ragkit.controllers.once import Once
+from ragkit.controllers.question import PipelineQuestion
+from ragkit.controllers.sizes import resized
 from ragkit.corpus import SnapshotCorpus
 from ragkit.errors import LoadError, UsageError
 from ragkit.index.create import create_index, index_exists
@@ -33,11 +35,14 @@ from ragkit.loaders.walk import walk
 from ragkit.parts import (
     keeps_projection,
     make_chunker,
+    make_controller,
     make_embedder,
     make_language_model,
     make_retriever,
     make_selector,
     make_store,
+    selector_part,
+    with_least_trust,
 )
 from ragkit.protocols import Chunker, Embedder, LanguageModel, Progress, Retriever
 from ragkit.retrievers.expansion import expand_hits
@@ -141,10 +146,29 @@ class Pipeline:
         return expand_hits(self.snapshot, hits, expand, expand) if expand else hits
 
     def select(
-        self, question: str, hits: Sequence[Hit], *, selector: str | None = None, limit: int | None = None
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        selector: str | PartConfig | None = None,
+        limit: int | None = None,
+        min_trust: float | None = None,
+        meter: Meter | None = None,
     ) -> Selection:
-        """Return which of `hits` go into the prompt, within `limit` tokens of the answering model."""
-        part = make_selector(self.config, selector, self.language_model.count, lambda: self.embedder)
+        """Return which of `hits` go into the prompt, within `limit` tokens of the answering model.
+
+        `selector` is a name or a part with options; `min_trust` leaves out what is trusted less (docs/selectors.md);
+        what models do for the selector is charged to `meter`.
+        """
+        chosen = selector if isinstance(selector, PartConfig) else selector_part(self.config, selector)
+        part = make_selector(
+            self.config,
+            chosen if min_trust is None else with_least_trust(chosen, min_trust),
+            self.language_model.count,
+            lambda: self.embedder,
+            language_model=lambda: self.language_model,
+            meter=meter,
+        )
         return part.select(question, hits, limit, SnapshotCorpus(self.snapshot))
 
     def ask(
@@ -155,27 +179,41 @@ class Pipeline:
         where: str | None = None,
         retriever: str | None = None,
         selector: str | None = None,
+        controller: str | None = None,
+        min_trust: float | None = None,
         expand: int = 0,
         max_tokens: int = 128,
         budget: Budget | None = None,
     ) -> Answer:
         """Return the language model's answer to `question` with the spans of the sources that support it.
 
+        `controller` is "feedback", "corrective" or a plugin's, "none" for none; None: the configured one. The answer's
+        trace says what was considered, kept and cut, why, and what it cost (`ragkit.answering.explain`).
+
         Raises what `retrieve` raises, ModelError if the model fails, BudgetExceededError before a limit is passed.
         """
         meter = (budget or Budget()).meter()
-        started = time.perf_counter()
-        hits = self.retrieve(question, k, where=where, retriever=retriever, expand=expand)
-        retrieved = time.perf_counter()
-        limit = source_limit(self.language_model, question, max_tokens)
-        selection = self.select(question, hits, selector=selector, limit=limit)
-        seconds = {"retrieve": retrieved - started, "select": time.perf_counter() - retrieved}
-        found = answer(
-            question, selection, self.language_model, max_tokens=max_tokens, meter=meter, hits=hits, seconds=seconds
+        steering = make_controller(
+            self.config, controller, embedder=lambda: self.embedder, language_model=lambda: self.language_model
         )
-        if found.citations or not selection.hits:
+        chosen = selector_part(self.config, selector)
+
+        def retrieving(query: str, count: int, other: str | None) -> list[Hit]:
+            return self.retrieve(query, count, where=where, retriever=other or retriever, expand=expand)
+
+        def selecting(query: str, hits: Sequence[Hit], larger: int) -> Selection:
+            part = resized(chosen, larger) if larger else chosen
+            return self.select(query, hits, selector=part, limit=asking.limit, min_trust=min_trust, meter=meter)
+
+        def limiting() -> int:
+            return source_limit(self.language_model, question, max_tokens)
+
+        asking = PipelineQuestion(question, k, limiting, meter, self.language_model, max_tokens, retrieving, selecting)
+        found = asking.finished((steering or Once()).control(asking))
+        found = replace(found, trace={**found.trace, "selector": chosen.name})
+        if found.citations or not found.trace["kept"]:
             return found
-        return replace(found, closest=closest_sentences(question, selection.hits, self.embedder.embed_queries))
+        return replace(found, closest=closest_sentences(question, asking.shown(found), self.embedder.embed_queries))
 
     def verify(self) -> VerifyReport:
         """Return the proof that the index is whole, or every problem found."""

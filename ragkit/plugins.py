@@ -61,6 +61,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mmr": "ragkit.selectors.mmr:MmrSelector",
         "score_cut": "ragkit.selectors.score_cut:ScoreCutSelector",
         "tree_search": "ragkit.selectors.tree_search:TreeSearchSelector",
+        "rationale": "ragkit.selectors.rationale:RationaleSelector",
+        "extractive": "ragkit.selectors.extractive:ExtractiveSelector",
+    },
+    "controllers": {
+        "feedback": "ragkit.controllers.feedback:FeedbackController",
+        "corrective": "ragkit.controllers.corrective:CorrectiveController",
     },
     "rerankers": {
         "cross_encoder": "ragkit.rerankers.cross_encoder:CrossEncoderReranker",

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ragkit.budget import Meter
 from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
-from ragkit.schema import Chunked, Document, Hit, Selection
+from ragkit.schema import Answer, Chunked, Document, Hit, Selection
 
 Vectors = NDArray[np.float32]
 """Unit-length embeddings, shape (n, dimension)."""
@@ -275,9 +275,58 @@ class Enricher(Protocol):
         ...
 
 
+class Asking(Protocol):
+    """One question on its way through a pipeline, step by step, for a controller to steer.
+
+    The steps have the settings of the call; everything that they and the controller spend is booked on `meter`.
+    """
+
+    question: str
+    k: int
+    """How many chunks are retrieved."""
+    meter: Meter
+
+    @property
+    def limit(self) -> int:
+        """Tokens of the answering model that the sources may have."""
+        ...
+
+    def retrieve(self, question: str | None = None, *, k: int | None = None, retriever: str | None = None) -> list[Hit]:
+        """Return the best chunks; None stands for what the call says."""
+        ...
+
+    def select(self, hits: Sequence[Hit], *, larger: int = 0) -> Selection:
+        """Return what the selector keeps, set to keep `larger` chunks more than it is set to (or fewer, below 0).
+
+        Raises UnsupportedError where the selector's size cannot be set.
+        """
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, as the answering model counts them."""
+        ...
+
+    def answer(self, selection: Selection, hits: Sequence[Hit]) -> Answer:
+        """Return the answer from `selection`; `hits` are what was considered, for the trace."""
+        ...
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Decides over the steps of a pipeline for one question: again, otherwise, with more or less."""
+
+    name: str
+
+    def control(self, asking: Asking) -> Answer:
+        """Return the answer; its trace says under "controller" what each round did and what it cost."""
+        ...
+
+
 __all__ = [
+    "Asking",
     "BoundedTokenizer",
     "Chunker",
+    "Controller",
     "Corpus",
     "Embedder",
     "Enricher",

@@ -23,7 +23,7 @@ LEVELS: list[set[str]] = [
     CONTRACTS,
     {"models", "loaders", "index", "scoring"},
     {"chunkers", "enrichers", "retrievers", "rerankers", "selectors", "answering"},
-    {"pipeline", "ingest", "parts", "corpus", "compatibility", "enriching"},
+    {"pipeline", "controllers", "ingest", "parts", "corpus", "compatibility", "enriching"},
     {"eval"},
     {"cli"},
 ]

@@ -73,6 +73,7 @@ def prepare(
         "model": model.name,
         "hits": [_hit(hit) for hit in hits or selection.hits],
         "kept": [hit.chunk_id for hit in selection.hits],
+        "parts": [_part(hit) for hit in selection.hits if hit.part_of],
         "dropped": [_dropped(dropped) for dropped in selection.dropped],
         "selection": dict(selection.trace),
         "seconds": dict(seconds or {}),
@@ -80,12 +81,13 @@ def prepare(
     }
     if not selection.hits:
         return Asked(question, (), (), trace)
-    kept, left_out = _fitting(question, selection.hits, model, max_tokens)
+    kept, left_out = _fitting(question, selection, model, max_tokens)
     if not kept:
         raise ModelError(
             f"Not one source fits the prompt: {left_out[-1].reason}.",
             hint="Use smaller chunks, ask for a shorter answer, or name a model with a longer window.",
         )
+    _add_unlisted(trace, kept)
     shown = tuple(kept if selection.ordered else prompt_order(kept))
     prompt = tuple(build_prompt(question, shown))
     trace |= {
@@ -121,23 +123,46 @@ def plain(asked: Asked, reply: str) -> str:
 
 
 def _fitting(
-    question: str, hits: Sequence[Hit], model: LanguageModel, max_tokens: int
+    question: str, selection: Selection, model: LanguageModel, max_tokens: int
 ) -> tuple[list[Hit], list[Dropped]]:
-    """Return the hits that fit the model's window beside the answer: the last go first, as the least relevant."""
-    kept = list(hits)
+    """Return the hits that fit the model's window beside the answer: the least relevant go first."""
+    kept = list(selection.hits)
     dropped: list[Dropped] = []
     while kept:
         needed = prompt_tokens(model, build_prompt(question, kept)) + max_tokens
         if needed <= model.window:
             break
         reason = f"prompt and answer would have {needed} tokens; {model.name} reads {model.window}"
-        dropped.append(Dropped(kept.pop(), reason))
+        last = max(range(len(kept)), key=lambda at: (kept[at].rank, at)) if selection.ordered else len(kept) - 1
+        dropped.append(Dropped(kept.pop(last), reason))
     return kept, dropped
 
 
+def _add_unlisted(trace: dict[str, Any], kept: Sequence[Hit]) -> None:
+    """List what was kept beside the hits considered, such as neighbours that a selector fetched."""
+    listed = {one["chunk_id"] for one in trace["hits"]}
+    trace["hits"] += [_hit(hit) for hit in kept if (hit.part_of or hit.chunk_id) not in listed]
+
+
 def _hit(hit: Hit) -> dict[str, Any]:
-    return {"rank": hit.rank, "score": hit.score, "chunk_id": hit.chunk_id, "source": hit.source}
+    chunk = hit.chunk
+    return {
+        "rank": hit.rank,
+        "score": hit.score,
+        "chunk_id": hit.chunk_id,
+        "source": hit.source,
+        "page": hit.page,
+        "line": hit.line,
+        "start": chunk.start,
+        "end": chunk.end,
+    }
+
+
+def _part(hit: Hit) -> dict[str, Any]:
+    return {"chunk_id": hit.chunk_id, "part_of": hit.part_of, "start": hit.chunk.start, "end": hit.chunk.end}
 
 
 def _dropped(dropped: Dropped) -> dict[str, Any]:
-    return {"chunk_id": dropped.hit.chunk_id, "rank": dropped.hit.rank, "reason": dropped.reason}
+    hit = dropped.hit
+    found: dict[str, Any] = {"chunk_id": hit.chunk_id, "rank": hit.rank, "reason": dropped.reason}
+    return found | {"flags": list(dropped.flags)} if dropped.flags else found

@@ -8,6 +8,7 @@ one of the best of nine tried there (benchmarks/RESULTS.md, "Prompt").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from ragkit.errors import ModelError
 from ragkit.protocols import LanguageModel, Segment
@@ -24,8 +25,12 @@ _TEMPLATE_TOKENS = 32
 
 
 def prompt_order(hits: Sequence[Hit]) -> list[Hit]:
-    """Return `hits`, best first, in the order in which the prompt shows them: the best last."""
-    return list(hits)[::-1]
+    """Return `hits`, best first, in the order in which the prompt shows them: the best last.
+
+    Neighbouring parts of one chunk stay in the order of their text.
+    """
+    chunks = [list(group) for _, group in groupby(hits, key=lambda hit: hit.part_of or hit.chunk_id)]
+    return [hit for group in reversed(chunks) for hit in group]
 
 
 def build_prompt(question: str, hits: Sequence[Hit]) -> list[Segment]:

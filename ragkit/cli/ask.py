@@ -15,6 +15,7 @@ from ragkit.cli.settings import Settings
 from ragkit.cli.text import place, visible
 
 if TYPE_CHECKING:
+    from ragkit.answering.explain import Explanation
     from ragkit.schema import Answer, Citation
 
 Llm = Annotated[
@@ -24,6 +25,9 @@ Llm = Annotated[
         metavar="MODEL",
         help="Who answers: a hub id, a local folder, or an OpenAI-compatible server as http://host:port/v1#model.",
     ),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show which chunks were considered, why each was kept or cut, and the cost.")
 ]
 MaxTokens = Annotated[
     int, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer, in the model's tokens.")
@@ -37,10 +41,13 @@ def ask(
     k: options.Results = 10,
     retriever: options.Retriever = None,
     selector: options.Selector = None,
+    controller: options.Controller = None,
+    min_trust: options.MinTrust = None,
     where: options.Where = None,
     expand: options.Expand = 0,
     llm: Llm = None,
     max_tokens: MaxTokens = 128,
+    explain: Explain = False,
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> int:
@@ -52,15 +59,34 @@ def ask(
     settings = Settings(config=config, llm=llm)
     with opened(folder, settings, "Answering", silent=as_json) as pipeline:
         answer = pipeline.ask(
-            question, k, where=where, retriever=retriever, selector=selector, expand=expand, max_tokens=max_tokens
+            question,
+            k,
+            where=where,
+            retriever=retriever,
+            selector=selector,
+            controller=controller,
+            min_trust=min_trust,
+            expand=expand,
+            max_tokens=max_tokens,
         )
+    explanation = _explained(answer) if explain else None
     if as_json:
         from ragkit.cli.contract import AskReply
 
-        write_reply(AskReply.of(answer))
+        write_reply(AskReply.of(answer, explanation))
     else:
         _show(answer)
+        if explanation is not None:
+            from ragkit.cli.explaining import show_explanation
+
+            show_explanation(explanation)
     return 0
+
+
+def _explained(answer: Answer) -> Explanation:
+    from ragkit.answering.explain import explain as explained
+
+    return explained(answer)
 
 
 def _show(answer: Answer) -> None:

@@ -16,6 +16,7 @@ from ragkit.cli.reply import Reply
 from ragkit.cli.text import encodable
 
 if TYPE_CHECKING:
+    from ragkit.answering.explain import Explanation
     from ragkit.index.repair import RepairReport
     from ragkit.index.verify import VerifyReport
     from ragkit.ingest import IndexReport
@@ -28,7 +29,9 @@ __all__ = [
     "ChunkReply",
     "ChunkingReply",
     "CitationReply",
+    "ConsideredReply",
     "ErrorReply",
+    "ExplanationReply",
     "FailureReply",
     "HitReply",
     "IndexReply",
@@ -39,6 +42,7 @@ __all__ = [
     "QueryReply",
     "RepairReply",
     "Reply",
+    "SpentReply",
     "TextReply",
     "VerifyReply",
     "finite",
@@ -155,6 +159,72 @@ class CitationReply(Reply):
         return cls(source=encodable(citation.source), **{key: getattr(citation, key) for key in keys})
 
 
+class ConsideredReply(Reply):
+    """One chunk that was considered for an answer."""
+
+    chunk_id: str
+    rank: int = Field(description="Place in the list that was considered, from 1; those fetched beside it come after")
+    score: FiniteFloat | None = Field(description="What it was retrieved with")
+    judged: FiniteFloat | None = Field(description="What the selector scored it, on its calibrated scale; null without")
+    kept: bool
+    reason: str = Field(description="Why it was kept or cut")
+    flags: list[str] = Field(description="What is wrong with it: distrusted, factual, contradiction, instruction, ...")
+    source: str
+    page: int | None
+    line: int | None
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    parts: list[tuple[int, int]] = Field(description="The spans of it that were shown, where it was narrowed")
+
+
+class SpentReply(Reply):
+    """What one stage of an answer took."""
+
+    stage: str
+    seconds: FiniteFloat | None = Field(
+        description="Wall-clock time; of language models' stages the sum of their calls"
+    )
+    calls: int = Field(description="Calls of language models", ge=0)
+    cached: int = Field(description="Further ones that were answered from the cache and cost nothing", ge=0)
+    prompt_tokens: int
+    reply_tokens: int
+    dollars: FiniteFloat = Field(description="Of the models with a price")
+    unpriced: int = Field(description="Calls of models without one", ge=0)
+
+
+class ExplanationReply(Reply):
+    """Why an answer is what it is."""
+
+    selector: str
+    policy: str = Field(description="Its cut rule with all options; empty where it has none")
+    considered: list[ConsideredReply] = Field(description="Those kept first, then by rank")
+    spent: list[SpentReply] = Field(description="One row a stage, in the order in which they began")
+    tokens: int = Field(description="Of all language models", ge=0)
+    dollars: FiniteFloat = Field(ge=0)
+    seconds: FiniteFloat = Field(ge=0)
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> Self:
+        """Return the reply that says what `explanation` says."""
+        considered = [
+            ConsideredReply.model_validate(
+                {
+                    **{key: getattr(one, key) for key in ConsideredReply.model_fields},
+                    "score": finite(one.score),
+                    "judged": finite(one.judged),
+                    "reason": encodable(one.reason),
+                    "flags": list(one.flags),
+                    "source": encodable(one.source),
+                    "parts": list(one.parts),
+                }
+            )
+            for one in explanation.considered
+        ]
+        spent = [SpentReply(**{key: getattr(row, key) for key in SpentReply.model_fields}) for row in explanation.spent]
+        totals = {key: getattr(explanation, key) for key in ("selector", "policy", "tokens", "dollars", "seconds")}
+        return cls(considered=considered, spent=spent, **totals)
+
+
 class AskReply(Reply):
     """`ragkit ask QUESTION --index DIR`."""
 
@@ -168,10 +238,13 @@ class AskReply(Reply):
         "sentences of the sources that come closest to the question"
     )
 
+    explanation: ExplanationReply | None = Field(description="With --explain; else null")
+
     @classmethod
-    def of(cls, answer: Answer) -> Self:
-        """Return the reply that says what `answer` says."""
+    def of(cls, answer: Answer, explanation: Explanation | None = None) -> Self:
+        """Return the reply that says what `answer` and `explanation` say."""
         return cls(
+            explanation=None if explanation is None else ExplanationReply.of(explanation),
             question=answer.question,
             answer=answer.text,
             model=answer.model,

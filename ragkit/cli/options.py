@@ -69,7 +69,22 @@ Selector = Annotated[
     typer.Option(
         "--selector",
         metavar="NAME",
-        help="What to keep of the hits: top_k, mmr, score_cut (until scores fall), tree_search (best set in a budget).",
+        help="What to keep of the hits: top_k, mmr, score_cut (until scores fall), tree_search (best set in a budget), "
+        "rationale (METEORA), extractive (their best sentences).",
+    ),
+]
+Controller = Annotated[
+    str | None,
+    typer.Option(
+        "--controller",
+        metavar="NAME",
+        help="What steers the steps: feedback (a judge; up to 3 answers), corrective (looks again), none, a plugin's.",
+    ),
+]
+MinTrust = Annotated[
+    float | None,
+    typer.Option(
+        "--min-trust", metavar="X", min=0.0, max=1.0, help="Leave out chunks whose metadata field `trust` is below X."
     ),
 ]
 Expand = Annotated[

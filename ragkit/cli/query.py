@@ -24,6 +24,7 @@ def query(
     k: options.Results = 10,
     retriever: options.Retriever = None,
     selector: options.Selector = None,
+    min_trust: options.MinTrust = None,
     where: options.Where = None,
     expand: options.Expand = 0,
     config: options.Config = None,
@@ -33,8 +34,8 @@ def query(
     check_question(question)
     with opened(folder, Settings(config), "Searching", silent=as_json) as pipeline:
         hits: Sequence[Hit] = pipeline.retrieve(question, k, where=where, retriever=retriever, expand=expand)
-        if selector is not None:
-            hits = pipeline.select(question, hits, selector=selector).hits
+        if selector is not None or min_trust is not None:
+            hits = pipeline.select(question, hits, selector=selector, min_trust=min_trust).hits
     if as_json:
         from ragkit.cli.contract import QueryReply
 

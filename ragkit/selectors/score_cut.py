@@ -14,11 +14,15 @@ from ragkit.errors import ConfigError, ContractError, UsageError
 from ragkit.protocols import Corpus, Reranker
 from ragkit.schema import Hit, Selection
 from ragkit.scoring.calibration import Calibration
-from ragkit.scoring.cut import explained
+from ragkit.scoring.cut import Policy, explained
+from ragkit.scoring.drop import Drop
 from ragkit.scoring.named import make_calibration, make_policy
 from ragkit.scoring.order import ChunkScore, Scores, descending, finite
 from ragkit.scoring.pruning import Pruned, Pruning, score_candidates
 from ragkit.selectors.fitting import Count, Fitting
+
+_AUTO = Drop(compare_to="anchor")
+"""Scores of embedders fall in small steps: no step is a cliff, however far down the list has come."""
 
 
 class ScoreCutSelector:
@@ -26,10 +30,12 @@ class ScoreCutSelector:
 
     name = "score_cut"
     default_reranker: ClassVar[str] = "cosine"
+    auto_policy: ClassVar[Policy] = _AUTO
+    """What the policy "auto" stands for."""
 
     def __init__(
         self,
-        policy: str | Mapping[str, Any] = "drop",
+        policy: str | Mapping[str, Any] = "auto",
         calibration: str | Mapping[str, Any] = "auto",
         *,
         prune: float | None = None,
@@ -42,7 +48,8 @@ class ScoreCutSelector:
         """Score with `reranker`, or keep the retriever's scores without one (`reranker: none` in a configuration).
 
         Args:
-            policy: Where to cut: drop, sage, elbow, meteora, share, fixed, or a mapping with its options.
+            policy: Where to cut: drop, sage, elbow, meteora, share, fixed, or a mapping with its options; auto is drop
+                against the best score instead of the one before, two hits at least.
             calibration: auto (what suits the reranker's scale), none, sigmoid, clamp, exp, minmax, or isotonic.
             prune: Leave out unscored what is further than this share below the retriever's `prune_k`-th score.
             early_exit: Stop scoring after so many hits in a row that do not enter the best `prune_k`.
@@ -51,7 +58,7 @@ class ScoreCutSelector:
             reranker: Judges each hit's `index_text`.
             count: Measures texts in the answering model's tokens.
         """
-        self._policy = make_policy(policy)
+        self._policy: Policy = _AUTO if policy == "auto" else make_policy(policy)
         self._pruning = Pruning(prune_k, prune, early_exit, audit)
         self._reranker = reranker
         self._count = count

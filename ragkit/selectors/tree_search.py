@@ -46,7 +46,35 @@ class _Result:
 
 
 class TreeSearchSelector:
-    """Keeps the hits whose combination is worth most within the limit of tokens; it need not fill the limit."""
+    """Keeps the hits whose combination is worth most within the limit of tokens; it need not fill the limit.
+
+    Args:
+        mode: The rules of the tree: ragkit, paper, or reference_code (`ragkit.selectors.tree`). Ours starts, for
+            coverage, from the best of a beam with exchanges, and solves values that add up without a search.
+        search: tree, or the baselines beam (of `width`) and greedy (with exchanges).
+        tokens: Most tokens kept, beside the limit of the call; None: that limit alone.
+        order: "free" shows chunks in the order found best (a reranker) or best last (coverage); "document" in the
+            order of their documents, which makes the same chunks the same prompt, so that caches can reuse it.
+        c: Weight of exploration; None: 1.4 as published, and in our mode 0.05, which finds better sets in the same
+            time (benchmarks/selectors.py).
+        cost_weight: Weight of cost/budget in choosing branches; the value itself knows no cost.
+        iterations: Most expansions of the tree; None: 100 as in the published code, in our mode 50, and 10 with a
+            reranker, which reads up to `candidates` texts for each.
+        patience: End after so many expansions without a better value.
+        pick: What the result is picked by, own value or average; None: as `mode` has it.
+        width: Of the beam, as a search or as the start of ours.
+        seconds: Deadline; the best so far is the result. All single chunks are always valued.
+        calls: Most sequences valued, but for those of the last call.
+        candidates: How many of the best single chunks are combined; None: 50, with a reranker 12.
+        calibration: Onto [0, 1], as in score_cut; c and cost_weight mean something on that scale only.
+        allow_empty: Keep nothing where no value reaches `min_value`.
+        min_value: See `allow_empty`.
+        relevance: Share of the retriever's best score in coverage.
+        redundancy: What coverage takes off for similar pairs.
+        language: Whose words are stemmed in coverage.
+        reranker: Values the joined texts; None: coverage.
+        count: Measures texts in the answering model's tokens.
+    """
 
     name = "tree_search"
 
@@ -75,35 +103,7 @@ class TreeSearchSelector:
         reranker: Reranker | None = None,
         count: Count | None = None,
     ) -> None:
-        """Search for the best combination.
-
-        Args:
-            mode: The rules of the tree: ragkit, paper, or reference_code (`ragkit.selectors.tree`). Ours starts, for
-                coverage, from the best of a beam with exchanges, and solves values that add up without a search.
-            search: tree, or the baselines beam (of `width`) and greedy (with exchanges).
-            tokens: Most tokens kept, beside the limit of the call; None: that limit alone.
-            order: "free" shows chunks in the order found best (a reranker) or best last (coverage); "document" in the
-                order of their documents, which makes the same chunks the same prompt, so that caches can reuse it.
-            c: Weight of exploration; None: 1.4 as published, and in our mode 0.05, which finds better sets in the same
-                time (benchmarks/selectors.py).
-            cost_weight: Weight of cost/budget in choosing branches; the value itself knows no cost.
-            iterations: Most expansions of the tree; None: 100 as in the published code, in our mode 50, and 10 with a
-                reranker, which reads up to `candidates` texts for each.
-            patience: End after so many expansions without a better value.
-            pick: What the result is picked by, own value or average; None: as `mode` has it.
-            width: Of the beam, as a search or as the start of ours.
-            seconds: Deadline; the best so far is the result. All single chunks are always valued.
-            calls: Most sequences valued, but for those of the last call.
-            candidates: How many of the best single chunks are combined; None: 50, with a reranker 12.
-            calibration: Onto [0, 1], as in score_cut; c and cost_weight mean something on that scale only.
-            allow_empty: Keep nothing where no value reaches `min_value`.
-            min_value: See `allow_empty`.
-            relevance: Share of the retriever's best score in coverage.
-            redundancy: What coverage takes off for similar pairs.
-            language: Whose words are stemmed in coverage.
-            reranker: Values the joined texts; None: coverage.
-            count: Measures texts in the answering model's tokens.
-        """
+        """Take the options that the class describes; raise ConfigError for values out of range."""
         ours = mode == "ragkit"
         c = (_OUR_C if ours else _PUBLISHED_C) if c is None else c
         if iterations is None:
@@ -116,7 +116,13 @@ class TreeSearchSelector:
         self._relevance, self._redundancy, self._language = relevance, redundancy, language
         self._reranker, self._count = reranker, count
         self._calibration = _calibration(calibration, reranker)
-        for option, number, least in (("width", width, 1), ("candidates", candidates, 1), ("tokens", tokens, 0)):
+        for option, number, least in (
+            ("width", width, 1),
+            ("candidates", candidates, 1),
+            ("tokens", tokens, 0),
+            ("seconds", seconds, 0),
+            ("calls", calls, 1),
+        ):
             if number is not None and number < least:
                 raise ConfigError(f"{option} is {number}; expected {least} or more.", hint=f"Correct {option}.")
         for option, value in (("relevance", relevance), ("redundancy", redundancy)):
@@ -262,6 +268,11 @@ class TreeSearchSelector:
 def _calibration(named: str | Mapping[str, Any], reranker: Reranker | None) -> Calibration:
     """Return the reranker's calibration; raise ConfigError for a reranker whose scores depend on the other texts."""
     if reranker is None:
+        if named != "auto":
+            raise ConfigError(
+                f"The calibration {named!r} was given, but there is no reranker whose scores it could calibrate.",
+                hint="Name a reranker, or leave out the calibration: coverage lies in [0, 1] already.",
+            )
         return make_calibration(named, None)
     if getattr(reranker, "listwise", False):
         raise ConfigError(

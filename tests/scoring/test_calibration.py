@@ -68,7 +68,7 @@ def test_errors(tmp_path):
         Isotonic((1.0, 2.0), (0.5,))
     with pytest.raises(ConfigError, match="rising"):
         Isotonic((2.0, 1.0), (0.1, 0.5))
-    with pytest.raises(ConfigError, match="from 0.1 to 5"):
+    with pytest.raises(ConfigError, match=r"from 0\.1 to 5"):
         Isotonic((1.0, 2.0), (0.1, 5.0))
     (tmp_path / "bad.json").write_text(json.dumps({"scores": [1]}))
     with pytest.raises(ConfigError, match="no isotonic calibration"):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_more_tolerance_never_keeps_less(scores, g, more, min_k):
 
 @given(positive, st.sampled_from([0.1, 0.3, 0.5]), st.sampled_from(["predecessor", "anchor"]))
 def test_a_relative_drop_is_the_opposite_ratio(scores, g, compare_to):
-    pairs = zip(scores, scores[1:], strict=False) if compare_to == "predecessor" else ((scores[0], s) for s in scores)
+    pairs = pairwise(scores) if compare_to == "predecessor" else ((scores[0], s) for s in scores)
     assume(all(not math.isclose(low, (1 - g) * high, rel_tol=1e-9) for high, low in pairs))
     same = {"min_k": 1, "compare_to": compare_to}
     assert cut(scores, Drop(g=g, **same)) == cut(scores, Drop(g=1 - g, rule="ratio", **same))
@@ -201,10 +202,10 @@ def test_scores_that_are_not_numbers_are_refused(name, bad):
 def test_wrong_lists_are_refused():
     with pytest.raises(ContractError, match="compares ratios"):
         cut([0.5, -0.1], Drop())
-    with pytest.raises(ContractError, match="calibrate|Calibrate"):
+    with pytest.raises(ContractError, match="Calibrate them"):
         cut([0.5, -0.1], Share())
     assert cut([0.5, -0.1, -9.0, -9.1], Elbow()) == 2
-    with pytest.raises(ContractError, match="rise from 0.1"):
+    with pytest.raises(ContractError, match=r"rise from 0\.1"):
         cut([0.1, 0.5], Fixed())
     with pytest.raises(ContractError, match="shape"):
         cut(np.zeros((2, 2)), Fixed())

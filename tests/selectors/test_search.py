@@ -130,7 +130,10 @@ def test_defect_the_reference_code_makes_children_over_the_budget_and_we_do_not(
 
 tasks = st.integers(1, 6).flatmap(
     lambda n: st.tuples(
-        st.lists(st.integers(1, 9), min_size=n, max_size=n), st.integers(0, 30), st.integers(0, 2**31), st.integers(0, 2)
+        st.lists(st.integers(1, 9), min_size=n, max_size=n),
+        st.integers(0, 30),
+        st.integers(0, 2**31),
+        st.integers(0, 2),
     )
 )
 

@@ -83,7 +83,7 @@ def hits_of(
             embedder.embed_queries([query.question for query in searched])
         with Pipeline(index.folder, system.config) as pipeline:
             pipeline.embedder = embedder
-            selector = make_selector(system.config, None, tokenizer.count) if system.selects else None
+            selector = make_selector(system.config, None, tokenizer.count, lambda: embedder) if system.selects else None
             search = _Search(pipeline, selector, k, _lengths(index), tokenizer)
             for place, query in zip(missing, searched, strict=True):
                 found[keys[place]] = search.hits(query)
@@ -152,5 +152,5 @@ def _common(index: Built, system: System, k: int, tokenizer: Tokenizer) -> str:
         selector=system.config.selector.model_dump_json() if system.selects else None,
         k=k,
         tokenizer=tokenizer.fingerprint,
-        code=code_hash("retrievers", "index", "selectors"),
+        code=code_hash("retrievers", "index", "selectors", "scoring", "rerankers"),
     )

@@ -13,6 +13,7 @@ from ragkit.eval.metrics.answer.abstention import (
     abstention,
     is_refusal,
 )
+from ragkit.eval.metrics.answer.attack import AttackSuccess, Contains, poisoned_documents, targets
 from ragkit.eval.metrics.answer.bleu import BLEU, bleu, corpus_bleu
 from ragkit.eval.metrics.answer.choice import ChoiceAccuracy, choice_accuracy, chosen
 from ragkit.eval.metrics.answer.context_precision import context_precision
@@ -103,6 +104,7 @@ __all__ = [
     "Abstention",
     "AbstentionRates",
     "AnswerSimilarity",
+    "AttackSuccess",
     "BoundaryF1",
     "BoundaryP",
     "BoundaryR",
@@ -111,6 +113,7 @@ __all__ = [
     "ChoiceAccuracy",
     "CitationPrecision",
     "CitationRecall",
+    "Contains",
     "Cost",
     "Coverage",
     "Cutoff",
@@ -184,11 +187,13 @@ __all__ = [
     "nearest_rank",
     "parse",
     "poison_counts",
+    "poisoned_documents",
     "relative_efficiency",
     "rouge_l",
     "rouge_n",
     "same_mean_count",
     "same_tokens",
+    "targets",
     "token_f1",
     "tokens",
     "top_percentile_recall",

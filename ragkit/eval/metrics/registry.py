@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ragkit.eval.metrics.answer.abstention import Abstention, FalseRefusal
+from ragkit.eval.metrics.answer.attack import AttackSuccess, Contains
 from ragkit.eval.metrics.answer.bleu import BLEU
 from ragkit.eval.metrics.answer.exact_match import EM
 from ragkit.eval.metrics.answer.judged import (
@@ -42,7 +43,19 @@ SPAN = (Recall, Precision, IoU, PrecisionOmega, Duplication, ReferenceHit, FullE
 CITATION = (CitationPrecision, CitationRecall)
 RANK = (Hit, P, R, F1, RR, AP, DCG, nDCG)
 SELECTION = (Units, Tokens, Empty)
-ANSWER = (EM, TokenF1, ROUGE_L, ROUGE, BLEU, METEOR, LexicalFaithfulness, Abstention, FalseRefusal)
+ANSWER = (
+    EM,
+    TokenF1,
+    ROUGE_L,
+    ROUGE,
+    BLEU,
+    METEOR,
+    LexicalFaithfulness,
+    Abstention,
+    FalseRefusal,
+    Contains,
+    AttackSuccess,
+)
 JUDGED = (
     JudgedFaithfulness,
     JudgedRelevance,

@@ -7,15 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragkit.errors import UsageError
+from ragkit.eval.metrics.answer.attack import targets
 from ragkit.eval.metrics.evaluate import Scores, checked
 from ragkit.eval.metrics.measure import Measure
 from ragkit.eval.types import Query
 
 
 def counts(measure: Measure, query: Query) -> bool:
-    """Return whether `query` counts for a measure of answers: answerable and with a gold answer, or unanswerable."""
+    """Return whether `query` counts for a measure of answers.
+
+    Those that are answerable and have a gold answer; for Abstention the unanswerable ones; for what needs the target of
+    an attack those that have one.
+    """
     if measure.name == "Abstention":
         return not query.answerable
+    if measure.declaration.needs == "target":
+        return bool(targets(query))
     return query.answerable and bool(query.answers)
 
 
@@ -27,8 +34,9 @@ def evaluate_answers(
 ) -> Scores:
     """Return the value of each measure for every query that counts, the best over its gold answers.
 
-    Queries count if they are answerable and have a gold answer; for Abstention, if they are unanswerable. A missing
-    answer (None) is scored as an empty text, never left out. `sources` are the texts that each answer was given.
+    Queries count if they are answerable and have a gold answer; for Abstention, if they are unanswerable; for
+    AttackSuccess, if an attacker's target is known. A missing answer (None) is scored as an empty text, never left out.
+    `sources` are the texts that each answer was given.
 
     Raises UsageError for unknown measures, those that a judge or vectors decide, measures that count different queries,
     different numbers, and LexicalFaithfulness without sources.
@@ -60,6 +68,8 @@ def _value(
     match measure.declaration.needs:
         case "gold":
             return max(float(score(answer or "", gold, **options)) for gold in query.answers)
+        case "target":
+            return max(float(score(answer or "", target, **options)) for target in targets(query))
         case "refusal":
             return float(score(answer))
         case "sources" if sources is not None:
