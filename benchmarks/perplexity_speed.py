@@ -1,10 +1,10 @@
 """Scoring speed: `LocalLanguageModel.score` beside a bare batched forward of the same model with the loss, in one run.
 
-    python benchmarks/perplexity_speed.py [--tokens N] [--repeat 5] [--compile] [--memory 2000000]
+    python -m benchmarks.perplexity_speed [--tokens N] [--repeat 5] [--compile] [--memory 2000000]
 
 Both sides run the same windows of the same real texts (public data under --data), in the same number format, compile
-mode and batch size, and are counted in forwarded tokens, window overlaps included. The bare side gets its token ids
-ready-made in batches of equal length: no tokenising, no offsets, no padding. It is timed with several losses: none, a
+mode and batch size, and are counted in forwarded tokens, window overlaps included, padding not. The bare side gets its
+token ids ready-made in batches sorted by length: no tokenising, no offsets. It is timed with several losses: none, a
 plain tiled one at every position (the reference), the plain one where scores are wanted, and ragkit's own. Rounds are
 interleaved; medians count. `--memory` instead measures, in a process of its own, the peak memory of scoring one
 document of so many characters. The Markdown table comes last.
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,8 +36,16 @@ from ragkit.models.causal.passes import passes
 from ragkit.models.local import LocalLanguageModel
 
 SETS = ("longbench_a", "qmsum_val", "quality_a", "squad_a")
-Batch = tuple[torch.Tensor, torch.Tensor, int]
-"""Token ids and targets, (rows, length), and from which position on scores are wanted."""
+
+
+class Batch(NamedTuple):
+    """Token ids, (rows, length), padded on the right; flat places and targets of all tokens, and of those wanted."""
+
+    ids: torch.Tensor
+    every: torch.Tensor
+    every_targets: torch.Tensor
+    wanted: torch.Tensor
+    wanted_targets: torch.Tensor
 
 
 def texts(data: Path, names: list[str]) -> Iterator[str]:
@@ -66,24 +75,38 @@ def chosen(model: LocalLanguageModel, source: Iterator[str], windows: Windows, t
     return found
 
 
-def equal_batches(model: LocalLanguageModel, found: list[str], windows: Windows, budget: int) -> list[Batch]:
-    """Return all passes of the texts as batches of exactly equal length, on the device."""
+def padded_batches(model: LocalLanguageModel, found: list[str], windows: Windows, budget: int) -> list[Batch]:
+    """Return all passes of the texts, longest first, in right-padded batches of at most `budget` tokens."""
     scorer = model._loaded.scorer
-    rows: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+    device = scorer.forward.device
+    rows = []
     for group in scorer.tokenizer.groups(found, [""] * len(found)):
         for text in group:
             for one in passes(len(text.ids), windows):
                 read = np.concatenate([[scorer.start], text.ids[one.start : one.stop - 1]])
-                rows.setdefault((len(read), one.first - one.start), []).append((read, text.ids[one.start : one.stop]))
+                rows.append((read, text.ids[one.start : one.stop], one.first - one.start))
+    rows.sort(key=lambda row: -len(row[0]))
     batches = []
-    for (length, first), members in rows.items():
-        step = max(1, budget // length)
-        for at in range(0, len(members), step):
-            ids, targets = zip(*members[at : at + step], strict=True)
-            both = (
-                torch.from_numpy(np.stack(part).astype(np.int64)).to(scorer.forward.device) for part in (ids, targets)
+    while rows:
+        longest = len(rows[0][0])
+        step = max(1, budget // longest)
+        part, rows = rows[:step], rows[step:]
+        ids = np.zeros((len(part), longest), np.int64)
+        for place, (read, _, _) in enumerate(part):
+            ids[place, : len(read)] = read
+        every = np.concatenate([at * longest + np.arange(len(read)) for at, (read, _, _) in enumerate(part)])
+        wanted = np.concatenate(
+            [at * longest + np.arange(first, len(read)) for at, (read, _, first) in enumerate(part)]
+        )
+        targets = [np.concatenate([own for _, own, _ in part]), np.concatenate([own[first:] for _, own, first in part])]
+        batches.append(
+            Batch(
+                *(
+                    torch.from_numpy(each.astype(np.int64)).to(device)
+                    for each in (ids, every, targets[0], wanted, targets[1])
+                )
             )
-            batches.append((*both, first))
+        )
     return batches
 
 
@@ -118,14 +141,15 @@ class Bare:
         """Run all batches; return the sum of the losses, the one thing that waits for the device."""
         total = torch.zeros((), dtype=torch.float64, device=self.weight.device)
         with torch.inference_mode():
-            for ids, targets, first in self.batches:
-                hidden = self.body(input_ids=ids, use_cache=False).last_hidden_state
+            for batch in self.batches:
+                hidden = self.body(input_ids=batch.ids, use_cache=False).last_hidden_state
                 if loss == "none":
                     total += hidden[0, 0, 0]
                     continue
-                begin = 0 if loss == "every" else first
-                flat, wanted = hidden[:, begin:].flatten(0, 1), targets[:, begin:].flatten()
-                total += self.losses(loss, flat, wanted).sum()
+                places, targets = (
+                    (batch.every, batch.every_targets) if loss == "every" else (batch.wanted, batch.wanted_targets)
+                )
+                total += self.losses(loss, hidden.flatten(0, 1)[places], targets).sum()
         return float(total)
 
 
@@ -160,7 +184,7 @@ def compare(options: argparse.Namespace) -> None:
     if not found:
         sys.exit(f"no texts under {options.data}; give --data the folder of the public data sets")
     scorer = model._loaded.scorer
-    batches = equal_batches(model, found, windows, scorer.batch_tokens)
+    batches = padded_batches(model, found, windows, scorer.batch_tokens)
     bare = Bare(model, batches, compiled=options.compile)
     runs: dict[str, Callable[[], object]] = {
         "bare body, no loss": lambda: bare.run("none"),
@@ -181,8 +205,8 @@ def compare(options: argparse.Namespace) -> None:
         print(f"round {done + 1}: " + ", ".join(f"{values[-1]:.2f}" for values in seconds.values()), flush=True)
         if time.perf_counter() - began > options.limit:
             break
-    forwarded = sum(ids.numel() for ids, _, _ in batches)
-    scored = sum(targets.shape[0] * (targets.shape[1] - first) for _, targets, first in batches)
+    forwarded = sum(len(batch.every) for batch in batches)
+    scored = sum(len(batch.wanted) for batch in batches)
     describe(options, model, found, windows, forwarded, scored, batches)
     table(seconds, sums, forwarded, scored, sum(map(len, found)))
 
@@ -207,10 +231,10 @@ def describe(
         f"windows {windows.size}/{windows.stride}, batches of {size} tokens, "
         f"{'compiled layers' if options.compile else 'not compiled'}"
     )
-    full = sum(ids.numel() for ids, _, _ in batches if ids.shape[1] == windows.size)
+    full = sum(batch.ids.numel() for batch in batches if len(batch.every) == batch.ids.numel())
     print(
         f"{len(found)} documents, {sum(map(len, found))} characters, {forwarded} forwarded tokens "
-        f"({full / forwarded:.0%} in full windows), {scored} scored\n"
+        f"({full / forwarded:.0%} in batches without padding), {scored} scored\n"
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ragkit.eval.experiment.segmentation_table import at_density, overview
 from ragkit.eval.experiment.table import markdown
-from ragkit.eval.results import Comparison, ExperimentResult, SetResult
+from ragkit.eval.results import Comparison, ExperimentResult, SegmentationResult, SetResult
 
 PREFERRED = (
     *("Recall@tokens(1000)", "IoU@tokens(1000)", 'nDCG(unit="documents")@10', 'R(unit="documents")@10', "TokenF1"),
@@ -16,6 +17,10 @@ PREFERRED = (
 
 def digest(result: ExperimentResult) -> Iterator[str]:
     """Yield tables with one row for each system and one column for each set: mean, difference, interval, verdict."""
+    for part in result.segmentations:
+        yield from _segments(part)
+    if not result.sets:
+        return
     measures = _measures(result)
     for measure in measures:
         yield f"**{measure}**: mean of the baseline; for the others the paired difference to it, [95 % interval] over"
@@ -28,6 +33,17 @@ def digest(result: ExperimentResult) -> Iterator[str]:
     worse = sum(item.winner == item.baseline for item in shown)
     yield f"Of {len(shown)} comparisons in these tables {better} are better than the baseline, {worse} worse;"
     yield f"for {len(shown) - better - worse} no difference is shown."
+
+
+def _segments(part: SegmentationResult) -> Iterator[str]:
+    """Yield the means of a segmentation set, and its chunkers at equal density against chance."""
+    yield f"**{part.name}**, {len(part.counted)} documents; + and - mark what is better and worse than {part.baseline}:"
+    yield ""
+    yield from overview(part)
+    yield ""
+    for found in part.matched:
+        yield from at_density(found)
+        yield ""
 
 
 def _table(result: ExperimentResult, measure: str) -> Iterator[str]:
