@@ -301,7 +301,11 @@ def main() -> None:
     parser.add_argument("--memory", type=int, help="measure memory for a document of so many characters instead")
     options = parser.parse_args()
     if options.memory and "RAGKIT_MEMORY_CHILD" not in os.environ:
-        subprocess.run([sys.executable, *sys.argv], env={**os.environ, "RAGKIT_MEMORY_CHILD": "1"}, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.perplexity_speed", *sys.argv[1:]],
+            env={**os.environ, "RAGKIT_MEMORY_CHILD": "1"},
+            check=True,
+        )
     elif options.memory:
         memory(options)
     else:

@@ -38,6 +38,7 @@ __all__ = [
     "JsonValue",
     "ModelReply",
     "ModelsReply",
+    "PartReply",
     "ProblemReply",
     "QueryReply",
     "RepairReply",
@@ -159,6 +160,13 @@ class CitationReply(Reply):
         return cls(source=encodable(citation.source), **{key: getattr(citation, key) for key in keys})
 
 
+class PartReply(Reply):
+    """A span of a document, in code points."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
 class ConsideredReply(Reply):
     """One chunk that was considered for an answer."""
 
@@ -174,7 +182,7 @@ class ConsideredReply(Reply):
     line: int | None
     start: int = Field(ge=0)
     end: int = Field(ge=0)
-    parts: list[tuple[int, int]] = Field(description="The spans of it that were shown, where it was narrowed")
+    parts: list[PartReply] = Field(description="The spans of it that were shown, where it was narrowed")
 
 
 class SpentReply(Reply):
@@ -215,7 +223,7 @@ class ExplanationReply(Reply):
                     "reason": encodable(one.reason),
                     "flags": list(one.flags),
                     "source": encodable(one.source),
-                    "parts": list(one.parts),
+                    "parts": [PartReply(start=start, end=end) for start, end in one.parts],
                 }
             )
             for one in explanation.considered

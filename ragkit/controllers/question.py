@@ -60,6 +60,7 @@ class PipelineQuestion:
 
     def answer(self, selection: Selection, hits: Sequence[Hit]) -> Answer:
         """Return the answer from `selection`."""
+        self._shown |= {hit.chunk_id: hit for hit in selection.hits}
         found = answer(self.question, selection, self.model, max_tokens=self.max_tokens, meter=self.meter, hits=hits)
         for stage, seconds in found.trace["seconds"].items():
             self._took(stage, seconds)

@@ -56,7 +56,7 @@ class TreeSearchSelector:
         order: "free" shows chunks in the order found best (a reranker) or best last (coverage); "document" in the
             order of their documents, which makes the same chunks the same prompt, so that caches can reuse it.
         c: Weight of exploration; None: 1.4 as published, and in our mode 0.05, which finds better sets in the same
-            time (benchmarks/selectors.py).
+            time (benchmarks/selecting.py).
         cost_weight: Weight of cost/budget in choosing branches; the value itself knows no cost.
         iterations: Most expansions of the tree; None: 100 as in the published code, in our mode 50, and 10 with a
             reranker, which reads up to `candidates` texts for each.

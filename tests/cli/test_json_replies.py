@@ -25,7 +25,7 @@ KEYS = {
         *("documents", "chunks", "added", "updated", "unchanged", "removed", "failed", "seconds", "generation"),
     },
     "query": {"question", "hits"},
-    "ask": {"question", "answer", "model", "citations", "trace"},
+    "ask": {"question", "answer", "model", "citations", "trace", "explanation"},
     "chunk": {"source", "chunker", "chunks", "failed"},
     "verify": {"ok", "generation", "documents", "chunks", "problems"},
     "repair": {"ok", "generation", "repaired", "remaining"},
@@ -37,6 +37,15 @@ INNER_KEYS = {
         *("rank", "score", "doc_id", "source", "start", "end", "text", "page", "line", "metadata"),
     },
     ("ask", "CitationReply"): {"marker", "source", "start", "end", "text", "page", "line"},
+    ("ask", "ExplanationReply"): {"selector", "policy", "considered", "spent", "tokens", "dollars", "seconds"},
+    ("ask", "ConsideredReply"): {
+        *("chunk_id", "rank", "score", "judged", "kept", "reason", "flags", "source", "page", "line", "start", "end"),
+        "parts",
+    },
+    ("ask", "PartReply"): {"start", "end"},
+    ("ask", "SpentReply"): {
+        *("stage", "seconds", "calls", "cached", "prompt_tokens", "reply_tokens", "dollars", "unpriced"),
+    },
     ("chunk", "ChunkReply"): {"start", "end", "text", "index_text", "metadata"},
     ("verify", "ProblemReply"): {"part", "detail"},
 }
@@ -86,7 +95,7 @@ def test_query_replies_with_every_hit(ragkit, script):
 
 def test_query_with_a_selector_replies_with_what_it_kept(ragkit, script):
     script.answers["retrieve"] = [make_hit(1), make_hit(2)]
-    script.answers["select"] = lambda question, hits, selector: keep(hits[::-1][:1])
+    script.answers["select"] = lambda question, hits, selector, min_trust: keep(hits[::-1][:1])
     reply = ragkit("query", "what?", "--index", "x", "--selector", "mmr", "--retriever", "dense", "--json").reply
     assert [hit["rank"] for hit in reply["hits"]] == [2]
     assert script.asked("retrieve")[1]["retriever"] == "dense"

@@ -62,9 +62,8 @@ class Declaration:
     `score` gets, by `family`: "retrieval" (a Scoring, the cut-off, the options) -> values per query; "segmentation"
     (gold boundaries, predicted ones, the number of units, the options) -> a number; "answer" by what it `needs`: "gold"
     or "target" (prediction, gold answer or target, the options), "sources" (prediction, their texts, the options),
-    "refusal" (prediction),
-    "similarity" and "judge" (a Judged, the options) -> a number. `ordered` says that the order of the hits matters even
-    without a cut-off.
+    "refusal" (prediction), "similarity" and "judge" (a Judged, the options) -> a number. `ordered` says that the order
+    of the hits matters even without a cut-off.
     """
 
     name: str

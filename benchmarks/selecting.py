@@ -1,6 +1,6 @@
 """Latency of the selectors, and how good a tree search is when it is stopped early, on real candidates.
 
-    python -m benchmarks.selectors [DATA_FOLDER] [EMBEDDER] [QUESTIONS]
+    python -m benchmarks.selecting [DATA_FOLDER] [EMBEDDER] [QUESTIONS]
 
 Candidates are the first 50 chunks of hybrid retrieval for questions of chunking_eval (recursive chunks of 200 tokens),
 the budget is 2,000 tokens of MiniLM's tokenizer. EMBEDDER is hashing (default) or a model's name. "search" is the tree
