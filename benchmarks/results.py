@@ -40,6 +40,15 @@ MODULES = {
     "alignment": ["alignment"],
     "scoring": ["scoring"],
     "coverage": ["coverage"],
+    "selectors": [
+        "selector_table",
+        str(HERE / "experiments" / "selectors.yaml"),
+        "--plot",
+        str(HERE / "results" / "selectors.svg"),
+    ],
+    "perplexity-speed": ["perplexity_speed"],
+    "perplexity-memory": ["perplexity_speed", "--memory", "2000000"],
+    "chunker-cost": ["chunker_cost"],
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -16,11 +17,14 @@ _MILLION = 1_000_000
 class Price:
     """Dollars per million tokens of prompt (`input`) and of reply (`output`), as providers list them."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    """Where a configuration gives a price, an unknown kind of it is refused."""
+
     input: float
     output: float
 
     def __post_init__(self) -> None:
-        if not (self.input >= 0 and self.output >= 0):
+        if not (0 <= self.input < math.inf and 0 <= self.output < math.inf):
             raise ConfigError(
                 f"A price of {self.input} and {self.output} dollars per million tokens was given; expected 0 or more.",
                 hint="Give, for instance, {input: 0.15, output: 0.6}.",

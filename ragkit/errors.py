@@ -25,6 +25,8 @@ Every message says what was given and what was expected; `hint` says what to do 
 
 from __future__ import annotations
 
+from typing import Literal
+
 __all__ = [
     "BudgetExceededError",
     "ConfigError",
@@ -130,7 +132,17 @@ class ModelError(RagkitError):
 
 
 class ServerError(ModelError):
-    """A model server refuses, fails or times out."""
+    """A model server refuses, fails or times out.
+
+    `fails` says what does: "request" (others may succeed), "server" (every further request would meet it too: nobody
+    there, a wrong key, no such model) or "protocol" (it replied, but not as such a server does).
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", fails: Literal["request", "server", "protocol"] = "request"
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.fails = fails
 
 
 class SchemaError(ModelError):

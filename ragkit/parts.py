@@ -16,7 +16,7 @@ from ragkit.enriching import EnrichedChunker
 from ragkit.errors import ConfigError
 from ragkit.index.snapshot import Snapshot
 from ragkit.models.trace import Trace
-from ragkit.plugins import asks_for, check_options, create, part
+from ragkit.plugins import BUILT_IN, asks_for, check_options, create, part
 from ragkit.protocols import (
     Chunker,
     Controller,
@@ -192,6 +192,8 @@ def make_controller(
     if name == "none" or (name is None and configured is None):
         return None
     chosen = configured if configured is not None and name in (None, configured.name) else PartConfig(name=str(name))
+    if chosen.name == "none":
+        return None
     resources: dict[str, object] = {}
     if asks_for("controllers", chosen.name, "reranker"):
         reranker = _named_reranker("controllers", chosen)
@@ -265,15 +267,27 @@ def make_language_model(config: PipelineConfig) -> LanguageModel:
 
 
 def language_model(chosen: PartConfig) -> LanguageModel:
-    """Return the language model `chosen` behind the on-disk cache; no weights are loaded before they are needed."""
+    """Return the language model `chosen` behind the on-disk cache; no weights are loaded before they are needed.
+
+    Parts that name the same built-in model with the same options share it.
+    """
     from ragkit.models.cached import cached_language_model
 
     watch = _WATCH.get()
-    made = cast(LanguageModel, _make("language_models", chosen))
+    made = cast(LanguageModel, _made_once(chosen))
     model = cached_language_model(made, trace=None if watch is None else watch.trace)
     if watch is not None:
         watch.made(chosen, model)
     return model
+
+
+def _made_once(chosen: PartConfig) -> object:
+    from ragkit.models.shared import shared_instance
+
+    if chosen.name not in BUILT_IN["language_models"]:  # others may not be safe to share between threads
+        return _make("language_models", chosen)
+    constructor = part("language_models", chosen.name)
+    return shared_instance(constructor, chosen.options, lambda: _make("language_models", chosen))
 
 
 def _with_language_model(kind: str, chosen: PartConfig) -> tuple[PartConfig, dict[str, object]]:
@@ -291,7 +305,7 @@ def _named_model(chosen: PartConfig) -> PartConfig:
     from ragkit.models.spec import parse_llm
 
     named = chosen.options.get("model", PartConfig(name="local"))
-    return parse_llm(named) if isinstance(named, str) else PartConfig.model_validate(named)
+    return parse_llm(named) if isinstance(named, str) else _part_config(named, "model")
 
 
 def _speaking(kind: str, chosen: PartConfig, config: PipelineConfig) -> PartConfig:

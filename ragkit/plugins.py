@@ -152,6 +152,7 @@ def _checked(
     allowed = [key for key in parameters if key not in exclude]
     written = {"language_model": "model", "reranker": "reranker", "members": "rerankers"}  # see `ragkit.parts`
     shown = [*allowed, *(option for resource, option in written.items() if resource in parameters)]
+    shown += ["trust"] if kind == "selectors" and "trust" not in shown else []
     label = f"{kind[:-1].replace('_', ' ')} {name!r}"
     for key in options:
         if key not in allowed:
@@ -159,6 +160,12 @@ def _checked(
                 f"The {label} has no option {key!r}.",
                 hint=f"{suggestion(key, shown)} Options: {', '.join(shown) or 'none'}.".lstrip(),
             )
+    lacking = [key for key in allowed if _is_required(parameters[key]) and key not in options]
+    if lacking:
+        raise ConfigError(
+            f"The {label} needs the option {lacking[0]!r}, which is not given.",
+            hint=f"Give it a value. Options: {', '.join(shown)}.",
+        )
     fields: dict[str, Any] = {key: (hints.get(key, Any), ...) for key in options}
     model = create_model(
         "Options", __config__=ConfigDict(arbitrary_types_allowed=True, protected_namespaces=()), **fields
@@ -173,6 +180,11 @@ def _checked(
             hint="Correct the value.",
         ) from None
     return {key: getattr(checked, key) for key in options}
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    various = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return not various and parameter.default is inspect.Parameter.empty
 
 
 @cache

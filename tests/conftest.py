@@ -7,10 +7,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from ragkit.models.local import LocalLanguageModel
 
 settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=5000)
@@ -60,6 +63,14 @@ def smollm_folder() -> Path:
     from ragkit.models.hub import model_folder
 
     return _cached(lambda: model_folder("SmolLM2-135M-Instruct", fetch=False))
+
+
+@pytest.fixture(scope="session")
+def smollm(smollm_folder: Path) -> LocalLanguageModel:
+    """Return the local language model on the CPU, loaded once for all tests; it keeps nothing between calls."""
+    from ragkit.models.local import LocalLanguageModel
+
+    return LocalLanguageModel(str(smollm_folder), device="cpu")
 
 
 def _cached(find: Callable[[], Path]) -> Path:

@@ -63,20 +63,21 @@ def run(
     as_json: options.Json = False,
 ) -> int:
     """Run every system on every data set; what earlier runs computed is not computed again."""
+    from ragkit.eval.experiment.rerun import run_to
     from ragkit.eval.experiment.run import RunOptions, default_work
-    from ragkit.eval.experiment.run import run as run_experiment
 
     names = [name.strip() for name in sets.split(",") if name.strip()]
     folder = work or default_work()
     try:
         with notices(silent=as_json), progress("Reading", silent=as_json) as report:
-            result = run_experiment(experiment, RunOptions(folder, data, names, sample, matched_length, report))
+            options = RunOptions(folder, data, names, sample, matched_length, report)
+            result, files = run_to(experiment, out, options)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"Interrupted: what was computed is kept in {folder}.",
             hint="Run the same command again; it goes on where it was.",
         ) from None
-    _deliver(result, out or Path(f"{result.name}-results"), as_json)
+    _say(result, files, as_json)
     return 0
 
 
@@ -87,7 +88,9 @@ def score(results: Results, *, measures: Measures = None, out: Out = None, as_js
 
     result = rescored(load_result(results), [name for given in measures or () for name in _separated(given)])
     if out is not None:
-        _deliver(result, out, as_json)
+        from ragkit.eval.experiment.delivery import deliver
+
+        _say(result, deliver(result, out), as_json)
     elif as_json:
         from ragkit.cli.eval_replies import EvalReply
 
@@ -118,11 +121,8 @@ def _separated(listed: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def _deliver(result: ExperimentResult, folder: Path, as_json: bool) -> None:
-    """Write all files of a result and say where they are."""
-    from ragkit.eval.experiment.delivery import deliver
-
-    files = deliver(result, folder)
+def _say(result: ExperimentResult, files: list[Path], as_json: bool) -> None:
+    """Show the means of a result and say where its files are."""
     if as_json:
         from ragkit.cli.eval_replies import EvalReply
 

@@ -28,7 +28,8 @@ ChunkerModel = Annotated[
     typer.Option(
         "--chunker-model",
         metavar="MODEL",
-        help="What perplexity or margin_sampling asks: a local model, http://host:port/v1#model, or cache (no model).",
+        help="What perplexity or margin_sampling asks: a local model, vllm:NAME, http://host:port/v1#model, or cache "
+        "(no model).",
     ),
 ]
 ChunkSize = Annotated[

@@ -31,7 +31,7 @@ Branch = Literal["correct", "incorrect", "ambiguous"]
 _TOKENS = 96
 _REWRITE = (
     "Write a search query that finds passages which answer the question below, in other words than its own. Keep names "
-    'and numbers. Reply with JSON: {{"query": "..."}}\n\nQUESTION: {question}'
+    "and numbers. Reply with JSON: the query.\n\nQUESTION: {question}"
 )
 
 
@@ -176,7 +176,9 @@ class CorrectiveController:
             raise
         except ModelError as error:
             return asking.question, {"rewriting_failed": error.message}
-        return found.query.strip() or asking.question, {}
+        if not any(character.isalnum() for character in found.query):
+            return asking.question, {"rewriting_failed": f"{found.query!r} is no query"}
+        return found.query.strip(), {}
 
     def _grade(self, asking: Asking, found: _Found, new: Sequence[Hit]) -> None:
         """Grade new hits and rank all by their grades; one without a grade is ambiguous."""

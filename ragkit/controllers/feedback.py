@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 from ragkit.controllers.adjusting import larger, smaller
 from ragkit.controllers.judging import STEPS, Failure, HeuristicJudge, Judge, ModelJudge, Review
-from ragkit.errors import BudgetExceededError, ConfigError, UsageError
+from ragkit.errors import BudgetExceededError, ConfigError, ModelError, UnsupportedError, UsageError
 from ragkit.protocols import Asking, LanguageModel
 from ragkit.schema import Answer, Hit, Selection
 
 Mode = Literal["ragkit", "paper"]
 Adjust = Literal["effective", "setting"]
 Returns = Literal["best", "last"]
+_SPENT = "the budget is spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class _Round:
     def grade(self) -> int:
         """The judge's grade, 0 without one."""
         return self.review.score if isinstance(self.review, Review) else 0
+
+    @property
+    def step(self) -> int:
+        """Which way the judge moves the context: -1, 0 or 1."""
+        return STEPS[self.review.context] if isinstance(self.review, Review) else 0
 
     def trace(self, number: int) -> dict[str, Any]:
         """Return what the trace says of it."""
@@ -103,7 +109,8 @@ class FeedbackController:
     def control(self, asking: Asking) -> Answer:
         """Return the answer of the round that `returns` names.
 
-        Raises what the steps raise in the first round; a budget that is spent later ends the loop.
+        Raises what the steps raise in the first round; a budget that is spent later, or a model that fails then, ends
+        the loop.
         """
         hits = asking.retrieve()
         selection = asking.select(hits)
@@ -113,16 +120,16 @@ class FeedbackController:
         while True:
             try:
                 rounds.append(self._round(asking, hits, selection))
-            except BudgetExceededError:
+                end = self._end(rounds)
+                if end is not None:
+                    return self._ended(rounds, end)
+                step = rounds[-1].step
+                setting += step
+                moved = self._moved(asking, hits, selection, step, setting)
+            except (BudgetExceededError, ModelError, UnsupportedError) as error:
                 if not rounds:
                     raise
-                return self._ended(rounds, "the budget is spent")
-            end = self._end(rounds)
-            if end is not None:
-                return self._ended(rounds, end)
-            step = STEPS[rounds[-1].review.context]  # type: ignore[union-attr] # _end is not None without a review
-            setting += step
-            moved = self._moved(asking, hits, selection, step, setting)
+                return self._ended(rounds, _SPENT if isinstance(error, BudgetExceededError) else error.message)
             if moved is None:
                 return self._ended(rounds, "nothing can be removed" if step < 0 else "nothing that fits can be added")
             if _chunks(moved) in tried:
@@ -144,7 +151,7 @@ class FeedbackController:
         """Return why the loop ends here, None where it goes on."""
         last = rounds[-1]
         if last.review is None:
-            return "the budget is spent" if last.selection.hits else "nothing was selected"
+            return _SPENT if last.selection.hits else "nothing was selected"
         if isinstance(last.review, Failure):
             return f"the judge did not answer: {last.review.reason}"
         if last.review.score >= self._accept:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-from ragkit.errors import ModelError, SchemaError
+from ragkit.errors import ModelError, SchemaError, ServerError
 from ragkit.protocols import Progress, Prompt
 
 Reply = TypeVar("Reply")
@@ -35,14 +35,16 @@ class Failed:
 class Asker:
     """Asks in bulk; where that fails, document by document, and reply by reply where a reply does not fit its schema.
 
-    What was answered before a failure comes from the model's cache the second time. A model error of `PATIENCE`
-    documents in a row is raised: an index without what was asked for must not be built in silence because a server is
-    down. Spent budgets, wrong use and interrupts are raised at once.
+    What was answered before a failure comes from the model's cache the second time. An index without what was asked
+    for must not be built in silence because a server is down: the error is raised where every request would meet it,
+    where the model fails on a harmless question too, and with `PATIENCE` documents in a row. Spent budgets, wrong use
+    and interrupts are raised at once.
     """
 
-    def __init__(self) -> None:
-        """Count failures anew."""
+    def __init__(self, probe: Callable[[], object]) -> None:
+        """Count failures anew; `probe` asks the model something harmless."""
         self._in_a_row = 0
+        self._probe = probe
 
     def ask(
         self, call: Callable[[list[Prompt]], Sequence[Reply]], questions: Sequence[Question]
@@ -52,7 +54,9 @@ class Asker:
             return []
         try:
             replies: list[Reply | Failed] = [*call([question.prompt for question in questions])]
-        except ModelError:
+        except ModelError as error:
+            if isinstance(error, ServerError) and error.fails == "server":
+                raise
             replies = []
             for _, group in groupby(questions, key=lambda question: question.document):
                 replies += self._of_document(call, [question.prompt for question in group])
@@ -73,9 +77,19 @@ class Asker:
             self._in_a_row += 1
             if self._in_a_row >= PATIENCE:
                 raise
+            self._check_model(error)
             return [Failed(error.message, model=True)] * len(prompts)
         self._in_a_row = 0
         return replies
+
+    def _check_model(self, error: ModelError) -> None:
+        """Raise `error` where the model does not answer anything at all."""
+        if self._in_a_row > 1:  # found well after the document before
+            return
+        try:
+            self._probe()
+        except ModelError:
+            raise error from None
 
 
 def staged(progress: Progress | None, stage: str) -> Progress | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import uuid4
 
 from ragkit.budget import Budget, Meter
 from ragkit.enrichers.asking import Asker, Failed, Question, staged
@@ -12,7 +13,7 @@ from ragkit.enrichers.context import Room, shown_documents
 from ragkit.enrichers.facts import Vocabulary
 from ragkit.enrichers.outcome import Outcome, Passage
 from ragkit.errors import ConfigError
-from ragkit.protocols import Embedder, LanguageModel, Progress, Prompt
+from ragkit.protocols import Embedder, LanguageModel, Progress, Prompt, Segment
 from ragkit.schema import Chunk, Chunked
 
 Reply = TypeVar("Reply")
@@ -38,9 +39,10 @@ class Writer:
     budget: Budget
     progress: Progress | None = field(default=None, init=False)
     _running: Meter | None = field(default=None, init=False)
-    _asker: Asker = field(default_factory=Asker, init=False)
+    _asker: Asker = field(init=False)
 
     def __post_init__(self) -> None:
+        self._asker = Asker(self._probe)
         for option, value, least in (
             ("document_tokens", self.document_tokens, 1),
             ("min_characters", self.min_characters, 0),
@@ -126,6 +128,12 @@ class Writer:
             ),
             about,
             outcome,
+        )
+
+    def _probe(self) -> None:
+        """Ask something that no cache knows."""
+        self.model.generate(
+            [Segment(f"Is this model there? {uuid4()}")], max_tokens=1, meter=self._meter.stage("probe")
         )
 
     @property

@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 TYPES = frozenset({"|u1", "<u2", "<u4", "<i4", "<i8", "<f4", "<f8"})
 _LEVEL = 6
 
-DIGITS = 16
+DIGITS = 20
 """Binary digits that `Values` keep."""
 
 
@@ -28,10 +28,10 @@ def written(numbers: NDArray[Any]) -> str:
     if numbers.dtype.kind in "iub":
         least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
         unsigned = "|u1" if most < 2**8 else "<u2" if most < 2**16 else "<u4" if most < 2**32 else "<i8"
-        kind = unsigned if least >= 0 else "<i4" if -(2**31) <= least and most < 2**31 else "<i8"
+        kind = unsigned if least >= 0 else "<i4" if least >= -(2**31) and most < 2**31 else "<i8"
     else:
         kind = numbers.dtype.newbyteorder("<").str
-    rows = np.ascontiguousarray(numbers, kind).view(np.uint8).reshape(len(numbers), -1)
+    rows = np.ascontiguousarray(numbers, kind).view(np.uint8).reshape(len(numbers), np.dtype(kind).itemsize)
     return f"{kind}:{base64.b64encode(zlib.compress(rows.T.tobytes(), _LEVEL)).decode('ascii')}"
 
 
@@ -57,11 +57,12 @@ def rounded(numbers: ArrayLike, digits: int) -> NDArray[np.float32]:
     [0.0999755859375, 5.0, inf]
     """
     mantissa, exponent = np.frexp(np.asarray(numbers, np.float64))
-    return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits).astype(np.float32)
+    found: NDArray[np.float32] = np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits).astype(np.float32)
+    return found
 
 
 class Values(Sequence[float]):
-    """A value for each counted query, to 16 binary digits (five decimal ones); equal to any sequence of its values."""
+    """A value for each counted query, to 20 binary digits (six decimal ones); equal to any sequence of its values."""
 
     __slots__ = ("array",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import Any, overload
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from ragkit.errors import ContractError
 from ragkit.eval.columns import read_column, rounded, written
 from ragkit.eval.types import Retrieved
 
 Span = tuple[int, int]
 Ints = NDArray[np.int64]
 
-DIGITS = 12
+DIGITS = 10
 """Binary digits that scores and seconds keep: three decimal ones. Ranks are the order of the hits, not the scores."""
 
 
@@ -55,13 +56,14 @@ class Hits(Sequence[SystemHits]):
 
     @classmethod
     def of(cls, lists: Iterable[SystemHits]) -> Hits:
-        """Return `lists` in columns; raise ValueError for one whose parts differ in length."""
+        """Return `lists` in columns; raise ContractError for one whose parts differ in length."""
         found = list(lists)
         for place, one in enumerate(found):
             if not len(one.documents) == len(one.spans) == len(one.tokens) == len(one.scores):
-                raise ValueError(
-                    f"list {place} has {len(one.documents)} documents, {len(one.spans)} spans, {len(one.tokens)} token "
-                    f"counts and {len(one.scores)} scores"
+                raise ContractError(
+                    f"List {place} of hits: {len(one.documents)} documents, {len(one.spans)} spans, {len(one.tokens)} "
+                    f"token counts and {len(one.scores)} scores.",
+                    hint="Give one of each for every hit.",
                 )
         names = sorted({name for one in found for name in one.documents})
         codes = {name: place for place, name in enumerate(names)}
@@ -196,10 +198,14 @@ _COLUMNS = ("document", "start", "length", "tokens", "counts", "hit", "scores", 
 
 @dataclass(frozen=True, slots=True)
 class HitsByQuery(Mapping[str, SystemHits]):
-    """Hits by the id of their query; `ids` and `hits` are parallel."""
+    """Hits by the id of their query; `ids` and `hits` are parallel, `places` says where each query is."""
 
     ids: tuple[str, ...]
     hits: Hits
+    places: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", {query: place for place, query in enumerate(self.ids)})
 
     @classmethod
     def of(cls, value: object) -> HitsByQuery:
@@ -221,10 +227,7 @@ class HitsByQuery(Mapping[str, SystemHits]):
         return cls(tuple(value), Hits.of(value.values()))
 
     def __getitem__(self, query: str) -> SystemHits:
-        try:
-            return self.hits[self._place(query)]
-        except ValueError:
-            raise KeyError(query) from None
+        return self.hits[self.places[query]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
@@ -232,19 +235,11 @@ class HitsByQuery(Mapping[str, SystemHits]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def places(self) -> dict[str, int]:
-        """Return the place of each query's list in `hits`."""
-        return {query: place for place, query in enumerate(self.ids)}
-
     def at(self, queries: Sequence[str]) -> Hits:
         """Return the hits of `queries` in this order; raise KeyError for a query that is not there."""
         if tuple(queries) == self.ids:
             return self.hits
-        places = self.places()
-        return Hits.of(self.hits[places[query]] for query in queries)
-
-    def _place(self, query: str) -> int:
-        return self.ids.index(query)
+        return Hits.of(self[query] for query in queries)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

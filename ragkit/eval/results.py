@@ -5,30 +5,24 @@ Stored as one JSON file (compressed), read and written by pydantic, so a report 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-Span = tuple[int, int]
+from ragkit.eval.columns import Values
+from ragkit.eval.hits import HitsByQuery, Span, SystemHits
+
+__all__ = [
+    "AnswerRecord", "BoundaryRun", "Call", "Comparison", "Curve", "CurvePoint", "ExperimentResult", "Judged",
+    "MatchedDensity", "Model", "ModelRecord", "QueryRecord", "SegmentationResult", "SetResult", "Span", "Spent",
+    "SystemHits", "SystemRun",
+]  # fmt: skip
 
 
 class Model(BaseModel):
     """Base of all result records: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class SystemHits(Model):
-    """What one system returned for one query, best first."""
-
-    documents: list[str]
-    spans: list[Span]
-    tokens: list[int]
-    scores: list[float]
-    seconds: float
-    """Time of search and selection; embedding the question is not in it."""
-    ranked: bool = True
-    """False for selectors that return document order."""
 
 
 class ModelRecord(Model):
@@ -106,9 +100,9 @@ class SystemRun(Model):
     """Pieces of a peer that could not be mapped to spans."""
     boundaries: dict[str, list[Span]]
     """Document id -> spans of its chunks."""
-    hits: dict[str, SystemHits]
+    hits: HitsByQuery
     """Query id -> what was returned."""
-    scores: dict[str, list[float]]
+    scores: dict[str, Values]
     """Measure as written -> value per counted query, aligned with `SetResult.counted_for(measure)`."""
     index_seconds: float
     context: str = "index"
@@ -179,6 +173,36 @@ class SetResult(Model):
     """The system that the others were compared with on this set."""
     notes: list[str] = []
     """What a reader of the figures should know, such as a budget that the retrieved chunks did not fill."""
+
+    @model_serializer(mode="wrap")
+    def _shared(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the record with query ids once, and the boundaries of equal chunkers by the place of the first run."""
+        content: dict[str, Any] = write(self)
+        ids = [record.query_id for record in self.queries]
+        first: list[dict[str, list[Span]]] = []
+        for place, (run, own) in enumerate(zip(self.runs, content["runs"], strict=True)):
+            if list(run.hits.ids) == ids:
+                own["hits"]["ids"] = []
+            earlier = next((at for at, other in enumerate(first) if other == run.boundaries), place)
+            if earlier < place:
+                own["boundaries"] = {"": earlier}
+            first.append(run.boundaries)
+        return content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unshared(cls, content: Any) -> Any:
+        """Return what `_shared` wrote with everything in its place; leave anything else to the checks of the fields."""
+        try:
+            ids = [record["query_id"] for record in content["queries"]]
+            for run in content["runs"]:
+                run["hits"]["ids"] = run["hits"]["ids"] or ids
+                place = run["boundaries"].get("")
+                if isinstance(place, int):
+                    run["boundaries"] = content["runs"][place]["boundaries"]
+        except (KeyError, TypeError, IndexError, AttributeError):
+            pass
+        return content
 
     def counted_for(self, measure: str) -> list[str]:
         """Return the ids of the queries that the scores of `measure` cover."""
@@ -276,8 +300,9 @@ class SegmentationResult(Model):
 
 
 class ExperimentResult(Model):
-    """One experiment: what was asked for, on what, and what came out."""
+    """One experiment: what was asked for, on what, and what came out; `version` is that of the records."""
 
+    version: Literal[2] = 2
     name: str
     created: str
     machine: str

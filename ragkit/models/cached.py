@@ -52,10 +52,11 @@ def reply_cache() -> BlobCache:
 class CachedLanguageModel:
     """A `LanguageModel` over another one, with results on disk between it and the caller.
 
-    The key is the model's fingerprint, the ability, the prompt's text and every parameter. Replies drawn at a
-    temperature above 0 are kept too: the seed is in the key, so another seed is another draw, and the same one repeats
-    the reply. Results are written as they arrive; one that a budget may have cut short is not kept. A cached call
-    costs the meter nothing and is counted as `cached`. Safe to share between threads, its file between processes.
+    The key is the model's fingerprint, its `number_format` where it has one, the ability, the prompt's text and every
+    parameter. Replies drawn at a temperature above 0 are kept too: the seed is in the key, so another seed is another
+    draw, and the same one repeats the reply. Results are written as they arrive; one that a budget may have cut short
+    is not kept. A cached call costs the meter nothing and is counted as `cached`. Safe to share between threads, its
+    file between processes.
     """
 
     tells_arrivals = False
@@ -239,6 +240,12 @@ class CachedLanguageModel:
         stage = "generate" if ability == "records" else ability  # as the models book it
         return Question(ability, stage, self.name, keys, form, compute, taken, tells, paid, least)
 
+    @cached_property
+    def _numbers(self) -> dict[str, Field]:
+        """The format that the model computes in here, where it says: "auto" is another one on another machine."""
+        numbers = getattr(self._model, "number_format", None)
+        return {} if numbers is None else {"numbers": str(numbers)}
+
     def _keys(self, ability: str, texts: Sequence[str], **fields: Field) -> list[bytes]:
         call = (ability, repr(fields))
         if call not in self._parameters:
@@ -247,7 +254,8 @@ class CachedLanguageModel:
         return [blake2b(shared + text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
 
     def _key(self, ability: str, **fields: Field) -> bytes:
-        name = content_hash("language model", version=_VERSION, model=self.fingerprint, ability=ability, **fields)
+        model: dict[str, Field] = {"model": self.fingerprint, **self._numbers}
+        name = content_hash("language model", version=_VERSION, ability=ability, **model, **fields)
         return bytes.fromhex(name)
 
 

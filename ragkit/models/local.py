@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.budget import Meter
-from ragkit.errors import UsageError
+from ragkit.errors import ConfigError, UsageError
 from ragkit.identity import content_hash
 from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
 from ragkit.models.arrival import Arrival, Arrived
@@ -21,6 +21,7 @@ from ragkit.models.hub import model_folder
 from ragkit.models.known import KNOWN
 from ragkit.models.local_records import parsed_record
 from ragkit.models.local_windows import fitting_windows
+from ragkit.models.number_format import number_format
 from ragkit.models.profile import folder_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.protocols import Progress, Prompt, Record
@@ -63,6 +64,11 @@ class LocalLanguageModel:
         `batch_tokens` bounds a batch, None lets the device decide. `compiled` makes scoring on a GPU faster after a
         first call that compiles for up to a minute.
         """
+        if (window is not None and window < 2) or (batch_tokens is not None and batch_tokens < 1):
+            raise ConfigError(
+                f"window {window} and batch_tokens {batch_tokens} were given; expected at least 2 and 1 tokens.",
+                hint="Correct the values, or leave them out.",
+            )
         self.name = model
         self._device = device
         self._dtype = dtype
@@ -74,17 +80,20 @@ class LocalLanguageModel:
     @cached_property
     def window(self) -> int:
         """Tokens of prompt and answer together."""
-        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        text = config.get("text_config", config)
-        positions = int(text.get("max_position_embeddings") or text.get("n_positions") or 2048)
-        return min(self._wanted_window or positions, positions)
+        return min(self._wanted_window or self._positions, self._positions)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies the weights and the number format."""
+        """Identifies the weights, the number format as it was asked for, and a window shorter than the model's."""
         known = KNOWN.get(self.name)
         weights = known.weights_hash if known else folder_fingerprint(self._folder)
-        return content_hash("local language model", weights=weights, dtype=self._dtype)
+        read: dict[str, int] = {} if self.window == self._positions else {"window": self.window}  # scoring windows
+        return content_hash("local language model", weights=weights, dtype=self._dtype, **read)
+
+    @cached_property
+    def number_format(self) -> str:
+        """What dtype "auto" comes to on this machine; results in different formats differ a little."""
+        return number_format(self._dtype, self._device)
 
     @cached_property
     def template_tokens(self) -> int:
@@ -275,6 +284,12 @@ class LocalLanguageModel:
             batch_tokens=self._batch_tokens,
             compiled=self._compiled,
         )
+
+    @cached_property
+    def _positions(self) -> int:
+        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
+        text = config.get("text_config", config)
+        return int(text.get("max_position_embeddings") or text.get("n_positions") or 2048)
 
     @cached_property
     def _counter(self) -> HfTokenizer:

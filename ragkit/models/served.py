@@ -80,6 +80,11 @@ class ServedLanguageModel:
         """
         if not base_url.startswith(("http://", "https://")):
             raise UsageError(f"{base_url!r} is not the address of a server.", hint="Give http://host:port/v1.")
+        if not 0 < timeout < math.inf or (window is not None and window < 2):
+            raise ConfigError(
+                f"timeout {timeout} and window {window} were given; expected seconds above 0, and at least 2 tokens.",
+                hint="Correct the values.",
+            )
         if concurrency < 1 or (requests_per_minute is not None and requests_per_minute <= 0) or retries < 0:
             raise ConfigError(
                 f"concurrency {concurrency}, requests_per_minute {requests_per_minute}, retries {retries} were given; "
@@ -104,7 +109,8 @@ class ServedLanguageModel:
         if len(offered) != 1:
             raise ServerError(
                 f"{self._connection.url} offers {len(offered)} models ({', '.join(offered) or 'none'}); expected one.",
-                hint="Name one of them: URL#model on the command line, `model` in the configuration.",
+                hint=f"{'Name one of them' if offered else 'Does the address end in /v1? If so, name the model'}: "
+                "URL#model on the command line, `model` in the configuration.",
             )
         return offered[0]
 
@@ -118,9 +124,18 @@ class ServedLanguageModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies server and model by name: what weights lie behind a name is not known here."""
+        """Identifies server and model by name: what weights lie behind a name is not known here.
+
+        A window that was given is part of it, because scores depend on it.
+        """
+        given: dict[str, int] = {} if self._wanted_window is None else {"window": self._wanted_window}
         return content_hash(
-            "served language model", url=self._connection.url, model=self.name, chat=self._chat, start=self._start_token
+            "served language model",
+            url=self._connection.url,
+            model=self.name,
+            chat=self._chat,
+            start=self._start_token,
+            **given,
         )
 
     def count(self, texts: Sequence[str]) -> list[int]:
@@ -194,7 +209,7 @@ class ServedLanguageModel:
             )
 
         def ask(served: Served, place: int) -> Awaitable[Arrival]:
-            return scored(served, texts[place], before[place], windows)
+            return served.reading(scored(served, texts[place], before[place], windows))
 
         return self._bulk("score", ask, len(texts), meter, progress=progress, arrived=arrived)
 
@@ -215,7 +230,7 @@ class ServedLanguageModel:
             raise UsageError(f"The labels {list(labels)} were given.", hint="Give at least one, none of them empty.")
 
         def ask(served: Served, place: int) -> Awaitable[Arrival]:
-            return labelled(served, prompts[place], labels)
+            return served.reading(labelled(served, prompts[place], labels))
 
         rows = self._bulk("labels", ask, len(prompts), meter, progress=progress, arrived=arrived)
         return np.asarray(rows, dtype=np.float64).reshape(len(prompts), len(labels))

@@ -25,6 +25,7 @@ from ragkit.models.inprocess.vocabulary import Vocabulary
 from ragkit.models.known import KNOWN
 from ragkit.models.local_records import parsed_record
 from ragkit.models.local_windows import fitting_windows
+from ragkit.models.number_format import number_format
 from ragkit.models.profile import folder_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.protocols import Progress, Prompt, Record, Segment
@@ -98,16 +99,20 @@ class VllmLanguageModel:
     @cached_property
     def window(self) -> int:
         """Tokens of prompt and answer together."""
-        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        positions = config.get("text_config", config).get("max_position_embeddings", 2048)
-        return min(self._wanted_window or int(positions), int(positions))
+        return min(self._wanted_window or self._positions, self._positions)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies the weights and the number format."""
+        """Identifies the weights, the number format as it was asked for, and a window shorter than the model's."""
         known = KNOWN.get(self.name)
         weights = known.weights_hash if known else folder_fingerprint(self._folder)
-        return content_hash("vllm language model", weights=weights, dtype=self._dtype)
+        read: dict[str, int] = {} if self.window == self._positions else {"window": self.window}  # scoring windows
+        return content_hash("vllm language model", weights=weights, dtype=self._dtype, **read)
+
+    @cached_property
+    def number_format(self) -> str:
+        """What dtype "auto" comes to on this machine; results in different formats differ a little."""
+        return number_format(self._dtype)
 
     @cached_property
     def template_tokens(self) -> int:
@@ -269,6 +274,11 @@ class VllmLanguageModel:
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return Vocabulary(self.name, self._folder)
+
+    @cached_property
+    def _positions(self) -> int:
+        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
+        return int(config.get("text_config", config).get("max_position_embeddings", 2048))
 
     @cached_property
     def _counter(self) -> HfTokenizer:

@@ -19,6 +19,7 @@ from ragkit.scoring.elbow import Elbow
 from ragkit.scoring.fixed import Fixed
 from ragkit.scoring.share import Share
 from ragkit.scoring.threshold import Threshold
+from ragkit.scoring.within import Within
 
 Named = str | Mapping[str, Any]
 """One word, or a mapping with `name` and options."""
@@ -31,6 +32,7 @@ POLICIES: Mapping[str, Policy] = {
     "share": Share(),
     "fixed": Fixed(),
     "threshold": Threshold(),
+    "within": Within(),
 }
 """Each name with its defaults; "sage" and "meteora" are the published settings of "drop" and "elbow"."""
 

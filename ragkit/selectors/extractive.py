@@ -2,7 +2,8 @@
 
 EXIT reads a document, the question and one sentence, takes r = P(Yes) / (P(Yes) + P(No)), and keeps r >= 0.5 in the
 original order. `scorer: yes_no` is that with any language model; the published one was trained for it, others were not.
-`scorer: cosine`, the default, asks the embedder and costs no model call.
+`scorer: cosine`, the default, asks the embedder and costs no model call; `scorer: fusion` asks the embedder and the
+question's words, and keeps the best sentences of all chunks together, within a budget.
 """
 
 from __future__ import annotations
@@ -22,12 +23,24 @@ from ragkit.scoring.drop import Drop
 from ragkit.scoring.named import make_policy
 from ragkit.scoring.order import ChunkScore, descending
 from ragkit.scoring.threshold import Threshold
+from ragkit.scoring.within import Within
+from ragkit.selectors.extractive_budget import Budget
+from ragkit.selectors.extractive_fusion import FusedSentences
 from ragkit.selectors.extractive_parts import Narrowing
 from ragkit.selectors.extractive_scoring import CosineSentences, SentenceScorer, Split, YesNoSentences
 from ragkit.selectors.fitting import Count, Fitting
 
-_AUTO: Mapping[str, Policy] = {"cosine": Drop(g=0.4, min_k=3, compare_to="anchor"), "yes_no": Threshold()}
-"""Cosines have no scale of their own: what reaches 60 % of the best sentence. EXIT's own rule for yes and no."""
+Scorer = Literal["cosine", "fusion", "yes_no"]
+
+_AUTO: Mapping[Scorer, Policy] = {
+    "cosine": Drop(g=0.4, min_k=3, compare_to="anchor"),
+    "fusion": Within(1.5),
+    "yes_no": Threshold(),
+}
+"""Cosines have no scale of their own: what reaches 60 % of the best sentence. Fused scores have no zero: a distance
+from the best, in standard deviations. EXIT's own rule for yes and no."""
+_AUTO_K: Mapping[Scorer, int | None] = {"cosine": None, "fusion": 20, "yes_no": None}
+_AUTO_SHARE: Mapping[Scorer, float | None] = {"cosine": None, "fusion": 0.6, "yes_no": None}
 
 
 class ExtractiveSelector:
@@ -39,12 +52,15 @@ class ExtractiveSelector:
 
     def __init__(
         self,
-        scorer: Literal["cosine", "yes_no"] = "cosine",
+        scorer: Scorer = "cosine",
         policy: str | Mapping[str, Any] = "auto",
         *,
-        k: int | None = None,
+        k: int | Literal["auto"] | None = "auto",
+        share: float | Literal["auto"] | None = "auto",
+        of: int = 5,
         context: float = 0.5,
         neighbours: int = 1,
+        language: str = "english",
         embedder: Embedder | None = None,
         language_model: LanguageModel | None = None,
         sentences: Split | None = None,
@@ -54,18 +70,26 @@ class ExtractiveSelector:
         """Narrow hits to sentences.
 
         Args:
-            scorer: cosine (the embedder), or yes_no (label probabilities of the language model, one prompt a sentence).
-            policy: Where the sentences of all hits, best first, are cut: drop, elbow, share, fixed, threshold, or auto:
-                for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at least).
-            k: Only the best-ranked k hits are read; None: all.
+            scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`), or
+                yes_no (label probabilities of the language model, one prompt a sentence).
+            policy: Where the sentences of all hits, best first, are cut: drop, elbow, share, fixed, threshold, within,
+                or auto: for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at least),
+                for fusion within 1.5 of the best.
+            k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion, else all.
+            share: Sentences are kept, best first, up to this share of the tokens of the best `of` hits; None: no such
+                budget; auto: 0.6 for fusion, else none. Needs `count`.
+            of: How many of the best hits `share` speaks of.
             context: Weight of a sentence's neighbours in cosine, 0 to 1.
             neighbours: How many on each side.
+            language: Of the words that fusion compares, as in the lexical index.
             embedder: Compares sentences with the question.
             language_model: Says yes or no.
             sentences: Splits a text.
             count: Measures texts in the answering model's tokens.
             meter: Is charged for what the language model does.
         """
+        k = _AUTO_K[scorer] if k == "auto" else k
+        share = _AUTO_SHARE[scorer] if share == "auto" else share
         if k is not None and k < 1:
             raise ConfigError(f"k is {k}; expected at least 1.", hint="Read one hit or more.")
         if not 0.0 <= context <= 1.0 or neighbours < 1:
@@ -75,13 +99,17 @@ class ExtractiveSelector:
             )
         self._policy = _AUTO[scorer] if policy == "auto" else make_policy(policy)
         self._k = k
+        self._budget = None if share is None else Budget(share, of)
         self._split = _given(sentences, "sentences", scorer)
         self._count = count
-        self._scorer: SentenceScorer = (
-            CosineSentences(_given(embedder, "embedder", scorer), context, neighbours)
-            if scorer == "cosine"
-            else YesNoSentences(_given(language_model, "language_model", scorer), meter)
-        )
+        self._scorer: SentenceScorer
+        match scorer:
+            case "cosine":
+                self._scorer = CosineSentences(_given(embedder, "embedder", scorer), context, neighbours)
+            case "fusion":
+                self._scorer = FusedSentences(_given(embedder, "embedder", scorer), language)
+            case "yes_no":
+                self._scorer = YesNoSentences(_given(language_model, "language_model", scorer), meter)
 
     def select(
         self,
@@ -99,7 +127,9 @@ class ExtractiveSelector:
         work = [Narrowing(hit, self._split(hit.chunk.text)) for hit in read]
         scores = self._scorer.score(query, read, [item.sentences for item in work])
         cut, kept, order = self._cut(read, scores)
-        tokens, refused = _fill(work, order[: cut.kept], limit, self._count)
+        budget = None if self._budget is None or not ranked else self._budget.tokens(ranked, self._count)
+        least = limit if budget is None else budget if limit is None else min(limit, budget)
+        tokens, refused = _fill(work, order[: cut.kept], least, self._count)
         for hit in beyond:
             fitting.drop(hit, f"rank {hit.rank} is beyond the best {self._k} that are read")
         for place, item in enumerate(work):
@@ -107,7 +137,10 @@ class ExtractiveSelector:
                 fitting.drop(item.hit, _reason(item, scores[place], cut, refused.get(place)))
         chosen = sorted((item for item in work if item.kept), key=lambda item: item.hit.rank)
         parts = tuple(part for item in chosen for part in item.parts())
-        return Selection(parts, tuple(fitting.dropped), tokens, trace=self._trace(work, scores, kept, cut))
+        trace = self._trace(work, scores, kept, cut)
+        if self._budget is not None and budget is not None:
+            trace["budget"] = self._budget.trace(budget)
+        return Selection(parts, tuple(fitting.dropped), tokens, trace=trace)
 
     def _cut(
         self, hits: Sequence[Hit], scores: Sequence[np.ndarray[Any, Any]]
@@ -168,18 +201,34 @@ def _fill(
     """Keep sentences, best first, while all parts fit; return their tokens, and by hit why its best did not fit."""
     tokens = 0
     refused: dict[int, str] = {}
-    for at, sentence in order:
+    alone = _alone(work, order, limit, count)
+    for (at, sentence), own in zip(order, alone, strict=True):
         item = work[at]
+        if limit is not None and tokens + own - _SLACK > limit:
+            refused.setdefault(at, _too_long(own, tokens, limit))
+            continue
         cost = item.cost_with(sentence, count)
         after = tokens - item.tokens + cost
         if limit is not None and after > limit:
-            refused.setdefault(
-                at, f"its best sentence needs {cost - item.tokens} tokens; {tokens} of the limit of {limit} are taken"
-            )
+            refused.setdefault(at, _too_long(cost - item.tokens, tokens, limit))
             continue
         item.keep(sentence, cost)
         tokens = after
     return tokens, refused
+
+
+def _alone(
+    work: Sequence[Narrowing], order: Sequence[tuple[int, int]], limit: int | None, count: Count | None
+) -> list[int]:
+    """Return the tokens of each sentence by itself, in one call; 0 where nothing limits them."""
+    if limit is None or count is None or not order:
+        return [0] * len(order)
+    spans = [(work[at].hit.chunk.text, *work[at].sentences[sentence]) for at, sentence in order]
+    return count([text[start:end] for text, start, end in spans])
+
+
+def _too_long(needed: int, tokens: int, limit: int) -> str:
+    return f"its best sentence needs {needed} tokens; {tokens} of the limit of {limit} are taken"
 
 
 def _reason(item: Narrowing, scores: np.ndarray[Any, Any], cut: Cut, refused: str | None) -> str:
@@ -188,6 +237,10 @@ def _reason(item: Narrowing, scores: np.ndarray[Any, Any], cut: Cut, refused: st
     if refused is not None:
         return refused
     return f"its best sentence, {float(max(scores)):.4g}, is not among the best {cut.kept}: {cut.reason}"
+
+
+_SLACK = 4
+"""Tokens that a sentence may need less beside its neighbours than alone; what is longer is not measured again."""
 
 
 def _given(resource: Any, name: str, scorer: str) -> Any:

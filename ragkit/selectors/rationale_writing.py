@@ -29,9 +29,9 @@ _PROMPT = (
     "A reader must locate the passages that settle this question. Do not answer it. List {n} different things that a "
     "useful passage would have to state or define: for each a label of three words, the need in one sentence, and in "
     "one sentence (reject_if) what would make a passage look useful while being wrong, off-topic or tampered with."
-    '\n{note}\nQUESTION: {question}\n\nReply with JSON: {{"rationales": [{{"label": "...", "need": "...", '
-    '"reject_if": "..."}}]}}'
+    "\n{note}\nQUESTION: {question}\n\nReply with JSON: rationales, a list of objects with label, need and reject_if."
 )
+_WORD = re.compile(r"\w")
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _SPLIT = re.compile(r"(?:[,;]?\s+(?:and|or|but|as well as)\s+|[?;.]\s+)", re.IGNORECASE)
 _OPENING = re.compile(
@@ -140,10 +140,10 @@ def _schema(most: int) -> type[BaseModel]:
 
 
 def _distinct(found: Sequence[Rationale], most: int) -> tuple[Rationale, ...]:
-    """Return the first `most` whose needs differ, case apart."""
+    """Return the first `most` whose needs differ, case apart; a need without a word ("...") is none."""
     needs: dict[str, Rationale] = {}
     for one in found:
-        if one.need.strip():
+        if _WORD.search(one.need):
             needs.setdefault(" ".join(one.need.casefold().split()), one)
     return tuple(needs.values())[:most]
 

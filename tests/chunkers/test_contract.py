@@ -62,7 +62,7 @@ def test_overlapping_chunkers_pass_the_kit(name: str, tokenizer: HfTokenizer) ->
 @settings(suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
 @given(documents=st.lists(documents_strategy(), max_size=3), size=st.integers(32, 64))
 def test_random_documents(name: str, tokenizer: HfTokenizer, documents: list[Document], size: int) -> None:
-    check_chunker(make(name, tokenizer, size), documents, tokenizer=tokenizer, limit=size)
+    check_chunker(make(name, tokenizer, size), documents, tokenizer=tokenizer, limit=size, streaming=False)
 
 
 @pytest.mark.parametrize("name", ["token", "sentence", "recursive"])
@@ -70,7 +70,9 @@ def test_random_documents(name: str, tokenizer: HfTokenizer, documents: list[Doc
 @given(document=documents_strategy(), size=st.integers(32, 64), data=st.data())
 def test_random_overlaps(name: str, tokenizer: HfTokenizer, document: Document, size: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, size - 1))
-    check_chunker(make(name, tokenizer, size, overlap=overlap), [document], tokenizer=tokenizer, limit=size)
+    check_chunker(
+        make(name, tokenizer, size, overlap=overlap), [document], tokenizer=tokenizer, limit=size, streaming=False
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,7 +86,7 @@ def test_tiny_limits_and_character_caps(
         with pytest.raises(ConfigError, match="alone has"):
             list(chunker.chunk([document]))
         return
-    check_chunker(chunker, [document], tokenizer=tokenizer, limit=size)
+    check_chunker(chunker, [document], tokenizer=tokenizer, limit=size, streaming=False)
     for _, chunks in chunker.chunk([document]):
         assert all(len(chunk.text) <= cap for chunk in chunks)
 

@@ -324,7 +324,7 @@ def test_random_documents(
     chunker = PerplexityChunker(
         tokenizer, ScriptedModel(), size, parity=parity, overlap=overlap, policy="fixed", max_characters=cap
     )
-    check_chunker(chunker, documents, tokenizer=tokenizer, limit=size)
+    check_chunker(chunker, documents, tokenizer=tokenizer, limit=size, streaming=False)
 
 
 @given(st.lists(st.integers(0, 12).map(lambda number: number / 4), min_size=3, max_size=20), st.integers(0, 8))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -24,9 +22,9 @@ TEXT = (
 )
 
 
-@pytest.fixture(scope="module")
-def model(smollm_folder: Path) -> LocalLanguageModel:
-    return LocalLanguageModel(str(smollm_folder))
+@pytest.fixture
+def model(smollm: LocalLanguageModel) -> LocalLanguageModel:
+    return smollm
 
 
 def test_it_cuts_a_short_text_and_windows_change_nothing_where_it_fits(model: LocalLanguageModel) -> None:

@@ -124,6 +124,7 @@ def test_feedback(asked, how):
 def test_none_overrides_the_configured_controller(asked):
     assert "controller" not in asked({"controller": "feedback"}, controller="none").trace
     assert PipelineConfig.from_mapping({"controller": "none"}).controller is None
+    assert "controller" not in asked({"controller": {"name": "none"}}).trace
 
 
 def test_corrective(asked):

@@ -137,6 +137,13 @@ def test_the_model_grades_and_what_it_does_not_grade_is_ambiguous():
         run({}, [A], model=down, grader="model")
 
 
+def test_a_query_without_a_word_is_none():
+    model = ScriptedLanguageModel("An answer.", records={"": {"query": "..."}})
+    answer, searched, _ = run({"A": 0.5}, [A], model=model, refine=False)
+    assert searched[1][0] == "Which?"
+    assert answer.trace["controller"]["rounds"][1]["rewriting_failed"] == "'...' is no query"
+
+
 def test_words_in_common_need_no_model():
     model = ScriptedLanguageModel("An answer.")
     answer, _, _ = run(

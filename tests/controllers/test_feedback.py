@@ -171,6 +171,18 @@ def test_all_calls_are_counted_and_a_spent_budget_keeps_the_best_answer():
         run(scripted(), None, Budget(tokens=3))
 
 
+def test_what_fails_in_a_later_round_ends_the_loop_and_loses_no_answer():
+    unset = run(scripted(review(4, "add")), {"name": "tree_search"}, adjust="setting")
+    assert "has no size" in stopped(unset)
+    assert unset.text == "Reply A."
+    replies = iter(["Reply A.", ServerError("No server answers.")])
+    model = ScriptedLanguageModel(lambda _: next(replies), records=[review(4, "add")])
+    failing = run(model, {"name": "top_k", "k": 2})
+    assert (failing.text, stopped(failing)) == ("Reply A.", "No server answers.")
+    with pytest.raises(ServerError):
+        run(ScriptedLanguageModel(lambda _: ServerError("No server answers."), records=[]))
+
+
 def test_nothing_selected_is_not_judged():
     model = scripted()
     answer = run(model, hits=[])

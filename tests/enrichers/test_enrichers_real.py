@@ -1,4 +1,4 @@
-"""Both enrichers with the real 135 M model on two short documents: bounded, checked, and nothing else changed.
+"""Both enrichers with the real 135 M model on a short document: bounded, checked, and nothing else changed.
 
 The lists of what is missing are left out: the model writes for a minute and none of it is of use (docs/enrichers.md).
 """
@@ -13,24 +13,17 @@ from ragkit.enrichers.facts import Vocabulary
 from ragkit.enrichers.rewrite import RewriteEnricher
 from ragkit.enrichers.summary import SummaryEnricher
 from ragkit.errors import RagkitWarning
-from ragkit.models.local import LocalLanguageModel
 
 SHIP = "The Cutty Sark is a clipper ship built on the River Clyde in 1869.\nShe was sold in 1895 and renamed Ferreira."
-LEAVE = "Acme employees accrue paid time off (PTO), 2 days per month.\nIt does not apply to contractors of Acme."
-
-
-@pytest.fixture(scope="module")
-def model(smollm_folder):
-    return LocalLanguageModel()
 
 
 @pytest.mark.models
-def test_what_the_small_model_adds_is_backed_by_its_document(model, embedder, cut, same):
-    batch = [cut(SHIP, "ship.txt"), cut(LEAVE, "leave.txt")]
+def test_what_the_small_model_adds_is_backed_by_its_document(smollm, embedder, cut, same):
+    batch = [cut(SHIP, "ship.txt")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RagkitWarning)
-        completed = RewriteEnricher(model, embedder, threshold=1.0).enrich(batch)  # judged, none completed
-        after = SummaryEnricher(model, embedder, stages=1, max_tokens=16).enrich(completed)
+        completed = RewriteEnricher(smollm, embedder, threshold=1.0).enrich(batch)  # judged, none completed
+        after = SummaryEnricher(smollm, embedder, stages=1, max_tokens=16).enrich(completed)
     same(batch, after)
     for item in after:
         for place, chunk in enumerate(item.chunks):

@@ -9,7 +9,7 @@ import pytest
 from ragkit.budget import Budget
 from ragkit.enrichers.prompts import draft
 from ragkit.enrichers.summary import SummaryEnricher
-from ragkit.errors import BudgetExceededError, ConfigError, ModelError, RagkitWarning
+from ragkit.errors import BudgetExceededError, ConfigError, ModelError, RagkitWarning, ServerError
 from ragkit.schema import Chunked
 
 GOOD = "The engine is that of Ada Lovelace."
@@ -179,8 +179,23 @@ def test_a_model_that_fails_on_everything_ends_the_run(scripted, embedder, cut, 
         enricher.enrich(batch)
 
 
+def test_a_model_that_answers_nothing_ends_the_run_at_the_first_document(scripted, embedder, cut, broken):
+    model = scripted(text=lambda prompt: broken)
+    with pytest.raises(ModelError, match="weights are gone"):
+        SummaryEnricher(model, embedder).enrich([cut("A document of one line only.", "one.txt")])
+    assert len(model.asked("text")) <= 2 + 1  # the document, in bulk and alone, and a harmless question
+
+
+def test_a_server_that_nobody_reaches_is_asked_once(scripted, embedder, cut):
+    model = scripted(text=lambda prompt: ServerError("nobody there.", fails="server"))
+    batch = [cut("The poison of the document.", "bad.txt"), cut("Another one of one line.", "other.txt")]
+    with pytest.raises(ServerError, match="nobody there"):
+        SummaryEnricher(model, embedder).enrich(batch)
+    assert len(model.asked("text")) == 2
+
+
 def test_failures_in_a_row_are_counted_over_batches(scripted, embedder, cut, broken):
-    enricher = SummaryEnricher(scripted(text=lambda prompt: broken), embedder)
+    enricher = SummaryEnricher(scripted(text=lambda prompt: broken if "PASSAGE" in prompt else "Yes."), embedder)
     batch = [cut("A document of one line only.", "one.txt")]
     for _ in range(2):
         with pytest.warns(RagkitWarning):
@@ -252,7 +267,7 @@ def test_progress_is_reported_by_stage(scripted, embedder, story):
 def test_the_failures_of_two_enrichers_are_both_told(scripted, embedder, story, broken):
     from ragkit.enrichers.rewrite import RewriteEnricher
 
-    model = scripted(text=lambda prompt: broken, margin=lambda prompt: broken)
+    model = scripted(text=lambda prompt: broken if "PASSAGE" in prompt else "Yes.", margin=lambda prompt: broken)
     batch = [story]
     for enricher in (RewriteEnricher(model, embedder), SummaryEnricher(model, embedder)):
         with pytest.warns(RagkitWarning, match=f"without {enricher.name}"):

@@ -110,6 +110,16 @@ def test_everything_that_changes_the_result_is_in_the_key(path):
     assert len(inner.calls) == len(varied) - 1
 
 
+def test_what_one_number_format_computed_is_not_the_others(path):
+    asked = []
+    for numbers in ("float32", "bfloat16", "float32"):
+        model = scripted()
+        model.number_format = numbers  # as a local model has it
+        over(model, path).score(["a b"])
+        asked.append(len(model.calls))
+    assert asked == [1, 1, 0]
+
+
 def test_cached_calls_cost_nothing_and_are_counted(path):
     model = over(scripted(), path)
     meter = Budget().meter()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ragkit.budget import Budget
-from ragkit.errors import BudgetExceededError, ModelError
+from ragkit.errors import BudgetExceededError, ConfigError, ModelError
 from ragkit.models.local import LocalLanguageModel
 from ragkit.models.window import answer_room
 from ragkit.protocols import LanguageModel, Segment
@@ -14,9 +14,9 @@ from ragkit.protocols import LanguageModel, Segment
 PROMPT = [Segment("The capital of France is Paris.", "c1"), Segment("\n\nQuestion: What is the capital of France?")]
 
 
-@pytest.fixture(scope="module")
-def model(smollm_folder):
-    return LocalLanguageModel()
+@pytest.fixture
+def model(smollm):
+    return smollm
 
 
 @pytest.mark.models
@@ -33,7 +33,9 @@ def test_the_window_is_enforced_with_its_numbers(model):
     assert model.window == 8192
     with pytest.raises(ModelError, match=r"The prompt has \d+ tokens and the answer may have 8190.*8192"):
         model.generate(PROMPT, max_tokens=8190)
-    assert LocalLanguageModel(window=100).window == 100
+    short = LocalLanguageModel(window=100)
+    assert short.window == 100
+    assert short.fingerprint != LocalLanguageModel().fingerprint == LocalLanguageModel(window=10_000).fingerprint
 
 
 @pytest.mark.models
@@ -58,6 +60,12 @@ def test_what_the_files_tell_needs_no_torch(smollm_folder):
     assert out[0] == "8192"
     assert out[1] == LocalLanguageModel().fingerprint
     assert out[-2:] == ["False", "False"]
+
+
+@pytest.mark.parametrize("options", [{"window": 0}, {"window": -5}, {"batch_tokens": 0}])
+def test_limits_are_checked(options):
+    with pytest.raises(ConfigError, match="expected at least 2 and 1 tokens"):
+        LocalLanguageModel(**options)
 
 
 def test_a_folder_without_weights(tmp_path):

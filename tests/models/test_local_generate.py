@@ -23,12 +23,11 @@ def model(tiny_causal):
 
 
 @pytest.mark.models
-def test_batched_greedy_replies_are_the_single_ones(smollm_folder):
-    model = LocalLanguageModel(device="cpu", dtype="float32")
+def test_batched_greedy_replies_are_the_single_ones(smollm):
     asked = ["What is the capital of France?", "Name three colours of the rainbow, in order, please.", "Say yes."]
     prompts = [[Segment(text)] for text in asked]
-    many = model.generate_many(prompts, max_tokens=12)
-    assert many == [model.generate(prompt, max_tokens=12) for prompt in prompts]
+    many = smollm.generate_many(prompts, max_tokens=9)
+    assert many == [smollm.generate(prompt, max_tokens=9) for prompt in prompts]
     assert "Paris" in many[0]
     assert len(set(many)) == 3
 

@@ -129,14 +129,13 @@ def test_objects_are_closed_unless_the_schema_opens_them():
 
 
 @pytest.mark.models
-def test_the_real_model_writes_valid_records(smollm_folder):
+def test_the_real_model_writes_valid_records(smollm):
     class Person(BaseModel):
         name: str
         age: int
         job: Literal["cook", "pilot"]
 
-    model = LocalLanguageModel(device="cpu")
-    found = model.generate_records(
+    found = smollm.generate_records(
         [[Segment("Anna is a 34 year old pilot. Give her as JSON.")], [Segment("Bob, 20, cooks. JSON please.")]],
         Person,
         max_tokens=40,

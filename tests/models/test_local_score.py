@@ -274,8 +274,8 @@ def test_other_architectures(tiny_causal, tmp_path, monkeypatch, kind):
 
 
 @pytest.mark.models
-def test_the_real_model_scores_as_the_library_does(smollm_folder):
-    model = LocalLanguageModel(device="cpu")
+def test_the_real_model_scores_as_the_library_does(smollm):
+    model = smollm
     text = "The capital of France is Paris, and the capital of Italy is Rome. नमस्ते"
     found = model.score([text, "Paris"])
     ids = ids_of(model, text)

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from ragkit.budget import Budget
-from ragkit.errors import BudgetExceededError, ConfigError, ModelError, ServerError, UsageError
+from ragkit.errors import BudgetExceededError, ConfigError, ModelError, RagkitWarning, ServerError, UsageError
+from ragkit.inference import Sampling
 from ragkit.models.served import ServedLanguageModel
 from ragkit.models.spec import parse_llm
 from ragkit.plugins import create
@@ -88,8 +89,10 @@ def test_no_server():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(ServerError, match="Is the server running"):
+    with pytest.raises(ServerError, match="Is the server running") as caught:
         ServedLanguageModel(f"http://127.0.0.1:{port}/v1", retries=0).generate(PROMPT, max_tokens=20)
+    assert type(caught.value) is ServerError  # no private class that errors.py does not list
+    assert caught.value.fails == "server"
 
 
 def test_the_model_must_be_named_where_there_are_several():
@@ -97,6 +100,8 @@ def test_the_model_must_be_named_where_there_are_several():
         with pytest.raises(ServerError, match=r"offers 2 models .small, large"):
             _ = served(server).name
         assert served(server, model="large").generate(PROMPT, max_tokens=5) == "ok"
+        with pytest.raises(ServerError, match=r"offers 0 models .none.*end in /v1"):
+            _ = ServedLanguageModel(server.url.removesuffix("/v1")).name
     assert server.requests[0]["model"] == "large"
 
 
@@ -223,6 +228,7 @@ def test_the_rate_is_limited():
 def test_ctrl_c_stops_at_once():
     code = (
         "import sys; from ragkit.models.served import ServedLanguageModel; from ragkit.protocols import Segment\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "model = ServedLanguageModel(sys.argv[1], model='fake'); print('asking', flush=True)\n"
         "model.generate_many([[Segment('x')]] * 40, max_tokens=5)"
     )
@@ -263,7 +269,67 @@ def test_parse_llm():
             parse_llm(nothing)
 
 
-@pytest.mark.parametrize("options", [{"concurrency": 0}, {"requests_per_minute": 0}, {"retries": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"concurrency": 0}, {"requests_per_minute": 0}, {"retries": -1}),
+        *({"timeout": 0}, {"timeout": -1.0}, {"timeout": float("nan")}, {"window": 0}, {"window": 1}),
+    ],
+)
 def test_limits_are_limits(options):
-    with pytest.raises(ConfigError, match="expected at least 1"):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))} .*expected"):
         ServedLanguageModel("http://127.0.0.1:1/v1", **options)
+
+
+@pytest.mark.parametrize(
+    "price", ["cheap", 3, {"input": 1}, {"input": -1, "output": 1}, {"input": 1, "output": 2, "cached": 1}]
+)
+def test_a_wrong_price_is_a_configuration_error(price):
+    with pytest.raises(ConfigError, match="price"):
+        create("language_models", "served", {"base_url": "http://127.0.0.1:1/v1", "price": price})
+    with pytest.raises(ConfigError, match="has no option 'price'"):
+        create("language_models", "local", {"price": price})
+
+
+def test_the_address_must_be_given():
+    with pytest.raises(ConfigError, match="'served' needs the option 'base_url'"):
+        create("language_models", "served", {"model": "x"})
+
+
+def test_a_given_window_is_part_of_the_fingerprint():
+    url = "http://127.0.0.1:1/v1"
+    found = {ServedLanguageModel(url, "x", window=window).fingerprint for window in (None, 100, 200)}
+    assert len(found) == 3
+
+
+def reasoning(request):
+    """Refuse what OpenAI's reasoning models do, in their words."""
+    if "max_tokens" in request:
+        return status(400, "Unsupported parameter: 'max_tokens'... Use 'max_completion_tokens' instead.")
+    if "temperature" in request:
+        return status(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+    return reply(f"at most {request['max_completion_tokens']}")
+
+
+def test_a_model_that_takes_other_words_is_asked_in_them():
+    with FakeServer(reasoning) as server:
+        model = served(server)
+        with pytest.warns(RagkitWarning, match="takes no temperature of 0") as told:
+            assert model.generate_many([PROMPT] * 4, max_tokens=20) == ["at most 20"] * 4
+        assert len(told) == 1
+        before = len(server.requests)
+        assert model.generate(PROMPT, max_tokens=7) == "at most 7"
+        assert len(server.requests) == before + 1
+        with pytest.raises(ServerError, match="does not support"):
+            model.generate(PROMPT, max_tokens=7, sampling=Sampling(temperature=0.5))
+
+
+def test_a_refused_length_is_asked_once_more_at_most():
+    said = status(400, "'max_tokens' is not supported; use 'max_completion_tokens'. That is unsupported, too.")
+    with FakeServer([said]) as server:
+        with pytest.raises(ServerError, match="status 400"):
+            served(server).generate(PROMPT, max_tokens=20)
+        assert [sorted({"max_tokens", "max_completion_tokens"} & set(one)) for one in server.requests] == [
+            ["max_tokens"],
+            ["max_completion_tokens"],
+        ]

@@ -14,7 +14,7 @@ from ragkit.inference import Sampling, Windows
 from ragkit.models.causal.passes import passes
 from ragkit.models.served import ServedLanguageModel
 from ragkit.protocols import Segment
-from ragkit.testing.server import EVERYTHING, FakeServer, half, reply, status
+from ragkit.testing.server import EVERYTHING, FakeServer, garbage, half, reply, status
 from ragkit.testing.toy import ToyModel
 
 TOY = ToyModel()
@@ -164,6 +164,16 @@ def test_without_a_tokenizer_only_likely_labels_are_known():
         assert found[0] == pytest.approx(np.exp(TOY.next_logprobs(ids)[shown]))
         with pytest.raises(UnsupportedError, match=r"'One two', not among the 20 likeliest.*vllm serve"):
             served(server).label_probabilities([prompt("Is it?")], ["One two"])
+
+
+@pytest.mark.parametrize(
+    "told", [{"content": [{"oops": 1}]}, {"content": [7]}, {"content": [{"token": "a", "logprob": "low"}]}]
+)
+def test_parts_that_are_not_of_the_protocol_are_a_servers_error(told):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop", "logprobs": told}
+    body = json.dumps({"choices": [choice]}).encode()
+    with FakeServer([garbage(body)]) as server, pytest.raises(ServerError, match="parts are not as expected"):
+        ServedLanguageModel(server.url).label_probabilities([[Segment("x")]], ["a"])
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["a", ""]])

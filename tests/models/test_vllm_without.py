@@ -27,8 +27,10 @@ def test_what_the_files_tell_needs_no_engine(monkeypatch, smollm_folder):
     assert model.window == 100
     assert VllmLanguageModel().window == 8192
     assert model.count(["Paris is a city."]) == [5]
-    assert model.fingerprint == VllmLanguageModel(str(model.name)).fingerprint
-    assert model.fingerprint != VllmLanguageModel(dtype="bfloat16").fingerprint
+    whole = VllmLanguageModel()
+    assert whole.fingerprint == VllmLanguageModel(str(model.name), window=8192).fingerprint
+    assert whole.fingerprint not in {model.fingerprint, VllmLanguageModel(dtype="bfloat16").fingerprint}
+    assert VllmLanguageModel(dtype="float16").number_format == "float16"
 
 
 def test_it_is_named_in_one_word_and_in_yaml():

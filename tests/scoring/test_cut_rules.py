@@ -18,6 +18,7 @@ from ragkit.scoring.fixed import Fixed
 from ragkit.scoring.named import POLICIES, make_policy
 from ragkit.scoring.order import ChunkScore, descending
 from ragkit.scoring.share import Share
+from ragkit.scoring.within import Within
 
 CLIFF = [0.95, 0.90, 0.86, 0.40, 0.38, 0.35]
 
@@ -179,6 +180,18 @@ def test_pruning_by_a_share_of_the_kth_score():
     assert cut([10, 9], Share(3)) == 2
 
 
+def test_within_a_distance_of_the_best():
+    assert cut([2.0, 1.5, 1.0, 0.9, -3.0], Within(1.0)) == 3
+    assert cut([2.0, -1.0, -2.0], Within(1.0, min_k=2)) == 2
+    assert cut([2.0, 2.0, 2.0], Within(0.0, max_k=2)) == 2
+
+
+@given(st.lists(st.integers(-4000, 4000), min_size=1, max_size=30), st.integers(0, 9), st.integers(-500, 500))
+def test_within_does_not_see_a_shift(found, gap, shift):
+    scores = [float(one) for one in sorted(found, reverse=True)]
+    assert cut(scores, Within(gap)) == cut([one + shift for one in scores], Within(gap))
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_candidate_and_one(name):
     assert cut([], make_policy(name)) == 0
@@ -227,6 +240,7 @@ def test_wrong_lists_are_refused():
         ({"name": "elbow", "pool": 2}, "pool is 2"),
         ({"name": "share", "alpha": 2}, "alpha is 2"),
         ({"name": "fixed", "k": 0}, "k is 0"),
+        ({"name": "within", "gap": -1}, "gap is -1"),
     ],
 )
 def test_wrong_policies_are_refused(named, said):

@@ -15,6 +15,7 @@ from ragkit.errors import ConfigError, ContractError, ModelError, UsageError
 from ragkit.models.hashing import HashingEmbedder
 from ragkit.schema import Chunk, Document, Hit
 from ragkit.selectors.extractive import ExtractiveSelector
+from ragkit.selectors.extractive_fusion import FusedSentences
 from ragkit.selectors.extractive_parts import merged, narrowed
 from ragkit.testing.scripted import ScriptedLanguageModel
 from ragkit.testing.selector import check_selector
@@ -203,3 +204,51 @@ def test_scores_do_not_depend_on_what_else_is_asked():
     alone = cosine().select("cranes", [hit(1)]).trace["narrowed"][0]["best"]
     among = cosine().select("cranes", [hit(1), hit(2, "The moon. A lake.")]).trace["narrowed"][0]["best"]
     assert np.isclose(alone, among, rtol=0, atol=0)
+
+
+def fusion(**options):
+    return ExtractiveSelector("fusion", embedder=EMBEDDER, sentences=split_sentences, count=count, **options)
+
+
+@given(hit_lists, st.floats(0.05, 1), st.integers(1, 4), st.sampled_from([None, 1, 3]))
+def test_fusion_keeps_the_contract_and_its_budget(hits, share, of, k):
+    selector = fusion(share=share, of=of, k=k)
+    check_selector(selector, "harbour cranes", hits, count=count)
+    budget = int(share * sum(count([one.chunk.text for one in hits[:of]])))
+    assert selector.select("harbour cranes", hits).tokens <= budget
+
+
+def test_fusion_spends_the_budget_on_the_best_sentences_of_all_hits():
+    filler = "Swallows winter in Africa. They return in spring. Nobody counts them."
+    hits = [hit(1, filler), hit(2, filler.replace("Swallows", "Storks")), hit(3)]
+    selection = fusion(share=0.5, of=1).select("How many cranes has the harbour?", hits)
+    assert [part.chunk.text for part in selection.hits] == ["The harbour has four cranes."]
+    assert selection.trace["budget"] == {"share": 0.5, "of": 1, "tokens": 5}
+    assert [one.hit.rank for one in selection.dropped] == [1, 2]
+
+
+def test_fusion_scores_are_mean_deviations_over_all_sentences():
+    scorer = FusedSentences(EMBEDDER)
+    hits = [hit(1), hit(2, "Cranes lift! The harbour pays.")]
+    spans = [split_sentences(one.chunk.text) for one in hits]
+    first, second = scorer.score("harbour cranes", hits, spans)
+    assert np.concatenate([first, second]).mean() == pytest.approx(0, abs=1e-9)
+    assert first[2] == max(first), "the sentence with both words"
+    assert min(second) > np.median(first), "a chunk about the matter lifts its sentences"
+
+
+def test_fusion_of_equal_sentences_keeps_the_retrievers_order():
+    hits = [hit(rank, "The harbour opened.") for rank in (1, 2, 3)]
+    assert [one.rank for one in fusion(share=0.4, of=5).select("tea", hits).hits] == [1]
+
+
+@pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.5}, {"of": 0}])
+def test_a_budget_that_is_none_is_refused(options):
+    with pytest.raises(ConfigError, match="share"):
+        fusion(**options)
+
+
+def test_a_share_needs_something_to_count_with():
+    selector = ExtractiveSelector("fusion", embedder=EMBEDDER, sentences=split_sentences)
+    with pytest.raises(UsageError, match="count"):
+        selector.select("q", [hit(1)])

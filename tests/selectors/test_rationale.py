@@ -18,7 +18,7 @@ from ragkit.schema import Chunk, Document, Hit
 from ragkit.scoring.elbow import PAPER, Elbow
 from ragkit.selectors.rationale import RationaleSelector
 from ragkit.selectors.rationale_pairing import choose, paired
-from ragkit.selectors.rationale_verifying import RuleVerifier
+from ragkit.selectors.rationale_verifying import ModelVerifier, RuleVerifier
 from ragkit.selectors.rationale_writing import by_pseudo_relevance, by_template, salvaged
 from ragkit.testing.scripted import ScriptedLanguageModel
 from ragkit.testing.selector import check_selector
@@ -318,6 +318,11 @@ def test_no_rationale_that_can_be_read_leaves_the_question():
     assert 2 in rows(selection)
 
 
+def test_needs_without_a_word_are_none():
+    selection = rationale("...", "?!", embedder=Fixed({"r1": np.eye(4)[0]})).select("r1", HITS[:8], corpus=EXAMPLE)
+    assert (selection.trace["source"], selection.trace["note"]) == ("question", "the model wrote none")
+
+
 def test_a_reply_that_was_cut_off_loses_its_last_item_only():
     reply = '{"rationales": [{"label": "a", "need": "r1", "reject_if": "x"}, {"label": "b", "need": "R1 "}, {"la'
     model = ScriptedLanguageModel(records=lambda _: SchemaError("cut off", reply=reply))
@@ -371,6 +376,18 @@ def test_costs_are_counted_and_limited():
     assert meter.report()["stages"]["verifier"]["calls"] >= 1
     with pytest.raises(BudgetExceededError):
         rationale("r1", meter=Budget(tokens=3).meter()).select("q", HITS[:8], corpus=EXAMPLE)
+
+
+def test_the_memory_is_short():
+    plain = {"relevant": True, "flagged": False, "flag_types": [], "confidence": 0, "reason": "", "summary": ""}
+    said = iter(range(99))
+    model = ScriptedLanguageModel(records=lambda _: {**plain, "summary": f"note {next(said)}"})
+    verifier = ModelVerifier(model, filters_relevance=False, memory="accepted")
+    for one in [*HITS, *HITS]:
+        assert verifier.judged("q", [one], ["rule"])[0].accepted
+    assert model.calls[-1][1].count("- note") == 10
+    assert "- note 16\n" in model.calls[-1][1]
+    assert "- note 6\n" not in model.calls[-1][1]
 
 
 def test_batches_are_asked_together_and_found_alike():

@@ -56,10 +56,8 @@ def test_a_cached_model(tmp_path):
 
 @pytest.mark.models
 @pytest.mark.slow
-def test_the_local_model(smollm_folder):
-    from ragkit.models.local import LocalLanguageModel
-
-    check_language_model(LocalLanguageModel(str(smollm_folder)), max_tokens=4)
+def test_the_local_model(smollm):
+    check_language_model(smollm, max_tokens=4)
 
 
 def broken(method, wrong):

@@ -10,6 +10,8 @@ from ragkit.eval.experiment.replay import NAME, save
 from ragkit.eval.experiment.table import markdown
 from ragkit.eval.results import ExperimentResult
 
+REPORT = "report.html"
+
 
 def deliver(result: ExperimentResult, folder: Path) -> list[Path]:
     """Write results.json.gz, results.md and report.html to `folder` and return their paths.
@@ -22,7 +24,7 @@ def deliver(result: ExperimentResult, folder: Path) -> list[Path]:
     texts = {"results.md": markdown(result)}
     report = _report(result)
     if report is not None:
-        texts["report.html"] = report
+        texts[REPORT] = report
     for name, text in texts.items():
         files.append(folder / name)
         try:

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.eval.columns import Values as Columns
 from ragkit.eval.experiment.answering import Answered
 from ragkit.eval.experiment.comparing import base_group, base_measure, compared
 from ragkit.eval.experiment.indexes import Built
@@ -17,6 +18,7 @@ from ragkit.eval.experiment.scoring import Judge, Values, left_out
 from ragkit.eval.experiment.systems import Context
 from ragkit.eval.experiment.unmapped import unmapped_notes
 from ragkit.eval.experiment.values import Counted, Found, together, values_of
+from ragkit.eval.hits import HitsByQuery
 from ragkit.eval.metrics import Measure
 from ragkit.eval.results import QueryRecord, SetResult, Span, SystemRun
 from ragkit.eval.types import EvalSet, EvidenceSpan, Query
@@ -87,6 +89,11 @@ def absences(made: Counted) -> list[str]:
     return [f"{measure}{ABSENT}: {reason}" for measure, reason in made.absent.items()]
 
 
+def stored(values: Values) -> dict[str, Columns]:
+    """Return the values of a system as records keep them."""
+    return {measure: Columns(of) for measure, of in values.items()}
+
+
 def token_spans(
     texts: dict[str, str], measures: Sequence[Measure], tokenizer: Tokenizer
 ) -> dict[str, NDArray[np.int64]] | None:
@@ -119,7 +126,7 @@ def query_of(record: QueryRecord) -> Query:
 def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
     """Return the documents with evidence or hits, in the order of the set."""
     wanted = {span.doc_id for query in evalset.queries for span in query.evidence}
-    wanted |= {doc_id for outcome in outcomes for hits in outcome.run.hits for doc_id in hits.documents}
+    wanted |= {doc_id for outcome in outcomes for doc_id in outcome.run.hits.documents}
     return [doc_id for doc_id in evalset.documents if doc_id in wanted]
 
 
@@ -135,8 +142,8 @@ def _run(evalset: EvalSet, outcome: Outcome, boundaries: dict[str, list[Span]], 
         mean_chunk_tokens=outcome.index.mean_tokens,
         unmapped=outcome.index.unmapped,
         boundaries=boundaries,
-        hits=dict(zip(ids, outcome.run.hits, strict=True)),
-        scores=values,
+        hits=HitsByQuery(tuple(ids), outcome.run.hits),
+        scores=stored(values),
         index_seconds=outcome.index.seconds,
         context=outcome.context,
         embedded=outcome.index.embedded,

@@ -13,7 +13,7 @@ from ragkit.errors import LoadError, StorageError, UsageError
 from ragkit.eval.experiment.chunking import evaluation_tokenizer
 from ragkit.eval.experiment.comparing import base_group, base_measure, compared
 from ragkit.eval.experiment.depth import Depth
-from ragkit.eval.experiment.outcome import ABSENT, absences, query_of, token_spans
+from ragkit.eval.experiment.outcome import ABSENT, absences, query_of, stored, token_spans
 from ragkit.eval.experiment.scoring import Judge, left_out
 from ragkit.eval.experiment.segmentation_replay import divided, rescored_segmentations
 from ragkit.eval.experiment.values import Found, together, values_of
@@ -114,7 +114,7 @@ def _rescored_set(part: SetResult, measures: Sequence[Measure], judge: Judge, re
         tokens = token_spans(part.documents, measures, tokenizer)
     values = {}
     for run in part.runs:
-        hits = [run.hits[query.query_id] for query in queries]
+        hits = run.hits.at([query.query_id for query in queries])
         answers = [run.answers[query.query_id] for query in queries] if run.answers else []
         values[run.system] = values_of(queries, Found(hits, run.boundaries, answers, part.documents), measures, tokens)
     made = together(queries, measures, values)
@@ -126,7 +126,7 @@ def _rescored_set(part: SetResult, measures: Sequence[Measure], judge: Judge, re
             "counted_by": {name: ids for name, ids in made.queries.items() if ids != counted},
             "left_out": left_out(queries, counted, base_measure(made, measures)),
             "unjudged": made.unjudged,
-            "runs": [run.model_copy(update={"scores": made.scores[run.system]}) for run in part.runs],
+            "runs": [run.model_copy(update={"scores": stored(made.scores[run.system])}) for run in part.runs],
             "intervals": intervals,
             "comparisons": comparisons,
             "notes": [*(note for note in part.notes if ABSENT not in note), *absences(made)],

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from ragkit.corpus import SnapshotCorpus
 from ragkit.eval.experiment.code import code_hash
 from ragkit.eval.experiment.depth import Depth
@@ -16,7 +14,7 @@ from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System
 from ragkit.eval.experiment.workshop import Workshop
-from ragkit.eval.results import SystemHits
+from ragkit.eval.hits import Hits, SystemHits
 from ragkit.eval.types import EvalSet, Query
 from ragkit.parts import make_selector
 from ragkit.pipeline import Pipeline
@@ -28,9 +26,6 @@ Done = Callable[[int], None]
 """Called with the number of questions that were answered."""
 
 
-_LISTS = TypeAdapter(list[SystemHits])
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """The hits of one system for all queries of a set, as deep as measures look.
@@ -40,7 +35,7 @@ class Run:
     """
 
     key: str
-    hits: list[SystemHits]
+    hits: Hits
     unfilled: int
 
 
@@ -48,17 +43,25 @@ def run_of(
     workshop: Workshop, index: Built, system: System, evalset: EvalSet, *, k: int, depth: Depth, done: Done
 ) -> Run:
     """Return the hits of `system` for all queries of `evalset`; one piece where nothing of it changed."""
-    name = key(
-        "run", hits=_common(index, system, k, workshop.tokenizer), queries=evalset.fingerprint, **depth.as_dict()
-    )
+    name = run_key(workshop, index, system, evalset, k=k, depth=depth)
     found = workshop.store.get([name]).get(name)
     if found is not None:
         done(len(evalset.queries))
-        return Run(name, _LISTS.validate_json(found["hits"]), found["unfilled"])
-    hits = hits_of(workshop, index, system, evalset.queries, k=k, done=done)
+        return Run(name, Hits.decoded(found["hits"]), found["unfilled"])
+    return keep_run(workshop, name, hits_of(workshop, index, system, evalset.queries, k=k, done=done), k=k, depth=depth)
+
+
+def run_key(workshop: Workshop, index: Built, system: System, evalset: EvalSet, *, k: int, depth: Depth) -> str:
+    """Return the name of what `system` finds for all queries of `evalset`, kept to `depth`."""
+    common = _common(index, system, k, workshop.tokenizer)
+    return key("run in columns", hits=common, queries=evalset.fingerprint, **depth.as_dict())
+
+
+def keep_run(workshop: Workshop, name: str, hits: Sequence[SystemHits], *, k: int, depth: Depth) -> Run:
+    """Return `hits`, one list for each query, as deep as measures look, and keep them under `name`."""
     unfilled = sum(len(item.documents) == k and sum(item.tokens) <= depth.tokens for item in hits)
-    kept = [depth.kept(item) for item in hits]
-    workshop.store.put(name, {"hits": _LISTS.dump_json(kept).decode(), "unfilled": unfilled})
+    kept = Hits.of(map(depth.kept, hits))
+    workshop.store.put(name, {"hits": kept.encoded(), "unfilled": unfilled})
     return Run(name, kept, unfilled)
 
 
@@ -90,7 +93,12 @@ def hits_of(
                 store.put(keys[place], found[keys[place]])
                 done(1)
         store.flush()
-    return [SystemHits.model_validate(found[name]) for name in keys]
+    return [_stored(found[name]) for name in keys]
+
+
+def _stored(found: dict[str, Any]) -> SystemHits:
+    """Return what the store holds; its checksum was right, so nothing of it is checked again."""
+    return SystemHits.model_construct(**{**found, "spans": [tuple(span) for span in found["spans"]]})
 
 
 def within(scope: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.experiment.answering import Answering, check_answer
@@ -56,25 +58,30 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
     Raises ConfigError naming file, line and nearest valid name for whatever is wrong in the file, before anything is
     computed; LoadError and UsageError for data sets; what the pipeline raises. Interrupted, it goes on where it was.
     """
-    options = options or RunOptions()
-    experiment, lines = read_experiment(path)
-    measures = parsed_measures(experiment, lines)
-    systems = systems_of(experiment, lines)
-    baseline = next(system for system in systems if system.name == (experiment.baseline or systems[0].name))
-    if options.matched_length is not None:
-        renamed = at_one_length(systems, options.matched_length)
-        systems, baseline = list({system.name: system for system in renamed.values()}.values()), renamed[baseline.name]
-    base = path.resolve().parent
-    data = options.data.resolve() if options.data is not None else (base / experiment.data)
-    places = chosen_sets(experiment, options.sets, lines)
-    loaded = [load_set(experiment, number, data, lines, options.sample) for number in places]
-    with Workshop(options.work or default_work(), experiment.tokenizer, options.progress) as workshop:
-        for system in systems:
-            indexing_chunker(system, workshop.embedder(system.config))
-        segmented = any(item.segmented for item in loaded)
-        task = segmentation_task(workshop, experiment, systems, lines) if segmented else None
-        answering = Answering.of(workshop, experiment, systems, measures)
-        plans = [_plan(workshop, item, systems, baseline, options.matched_length) for item in loaded]
+    with prepared(path, options or RunOptions()) as task:
+        return task.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An experiment that was read and found right, its data sets loaded, nothing of it computed."""
+
+    options: RunOptions
+    experiment: Experiment
+    lines: Lines
+    measures: list[Measure]
+    systems: list[System]
+    baseline: System
+    loaded: list[LoadedSet]
+    workshop: Workshop
+
+    def result(self) -> ExperimentResult:
+        """Return the result, as `run` does."""
+        workshop, experiment, length = self.workshop, self.experiment, self.options.matched_length
+        segmented = any(item.segmented for item in self.loaded)
+        task = segmentation_task(workshop, experiment, self.systems, self.lines) if segmented else None
+        answering = Answering.of(workshop, experiment, self.systems, self.measures)
+        plans = [_plan(workshop, item, self.systems, self.baseline, length) for item in self.loaded]
         judge = Judge(experiment.seed, experiment.resamples, workshop.store)
         segmentations = [
             segmentation_result(workshop, plan.loaded.evalset, plan.systems, plan.baseline, task=task, judge=judge)
@@ -82,29 +89,51 @@ def run(path: Path, options: RunOptions | None = None) -> ExperimentResult:
             if plan.loaded.segmented and task is not None
         ]
         asked = [plan for plan in plans if plan.loaded.evalset.queries]
-        work = Work(workshop, measures, judge, experiment.k, answering)
+        work = Work(workshop, self.measures, judge, experiment.k, answering)
         results = work.results(asked)
-    described = experiment.model_dump()
-    described["stored_depth"] = work.depth.as_dict()
+        return ExperimentResult(
+            name=experiment.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=machine(),
+            code_version=code_version(),
+            experiment={**self._described(plans), "stored_depth": work.depth.as_dict()},
+            measures=[str(measure) for measure in self.measures] if results else [],
+            baseline=self.baseline.name,
+            seed=experiment.seed,
+            sets=results,
+            judge=None if answering is None else answering.judge,
+            rubric=RUBRIC_VERSION if answering is not None and answering.judge is not None else "",
+            segmentations=segmentations,
+        )
+
+    def _described(self, plans: Sequence[Plan]) -> dict[str, Any]:
+        """Return the experiment as the result tells it."""
+        described = self.experiment.model_dump()
+        if self.options.matched_length is not None:
+            described["matched_length"] = self.options.matched_length
+            described["reached"] = {plan.loaded.evalset.name: plan.reached for plan in plans}
+        if self.options.sample is not None:
+            described["sampled"] = self.options.sample
+        return described
+
+
+@contextmanager
+def prepared(path: Path, options: RunOptions) -> Iterator[Task]:
+    """Yield the experiment in the file `path`, ready to run; raises what `run` raises before it computes anything."""
+    experiment, lines = read_experiment(path)
+    measures = parsed_measures(experiment, lines)
+    systems = systems_of(experiment, lines)
+    baseline = next(system for system in systems if system.name == (experiment.baseline or systems[0].name))
     if options.matched_length is not None:
-        described["matched_length"] = options.matched_length
-        described["reached"] = {plan.loaded.evalset.name: plan.reached for plan in plans}
-    if options.sample is not None:
-        described["sampled"] = options.sample
-    return ExperimentResult(
-        name=experiment.name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(),
-        code_version=code_version(),
-        experiment=described,
-        measures=[str(measure) for measure in measures] if results else [],
-        baseline=baseline.name,
-        seed=experiment.seed,
-        sets=results,
-        judge=None if answering is None else answering.judge,
-        rubric=RUBRIC_VERSION if answering is not None and answering.judge is not None else "",
-        segmentations=segmentations,
-    )
+        renamed = at_one_length(systems, options.matched_length)
+        systems, baseline = list({system.name: system for system in renamed.values()}.values()), renamed[baseline.name]
+    data = options.data.resolve() if options.data is not None else (path.resolve().parent / experiment.data)
+    places = chosen_sets(experiment, options.sets, lines)
+    loaded = [load_set(experiment, number, data, lines, options.sample) for number in places]
+    with Workshop(options.work or default_work(), experiment.tokenizer, options.progress) as workshop:
+        for system in systems:
+            indexing_chunker(system, workshop.embedder(system.config))
+        yield Task(options, experiment, lines, measures, systems, baseline, loaded, workshop)
 
 
 def parsed_measures(experiment: Experiment, lines: Lines) -> list[Measure]:

@@ -11,14 +11,15 @@ from ragkit.errors import UsageError
 from ragkit.eval.experiment.code import code_hash
 from ragkit.eval.experiment.resampling import intervals
 from ragkit.eval.experiment.store import Store, key
+from ragkit.eval.hits import Hits, SystemHits
 from ragkit.eval.metrics import Measure, evaluate
 from ragkit.eval.metrics.layout import SpansByDocument
-from ragkit.eval.results import Comparison, SystemHits
+from ragkit.eval.results import Comparison
 from ragkit.eval.statistics import Interval, holm, permutation_p_value, smallest_detectable_difference
 from ragkit.eval.statistics.compare import FEWEST_CLUSTERS
 from ragkit.eval.statistics.compare import Comparison as Compared
 from ragkit.eval.statistics.values import Floats
-from ragkit.eval.types import Query, Retrieved
+from ragkit.eval.types import Query
 
 Values = dict[str, list[float]]
 """Measure as written -> value per counted query."""
@@ -165,7 +166,7 @@ def scored(
     Raises UsageError if no query of the set has evidence.
     """
     chunks = {doc_id: np.array(spans, np.int64).reshape(-1, 2) for doc_id, spans in boundaries.items()}
-    scores = evaluate(measures, queries, [retrieved(item) for item in hits], chunks=chunks, token_spans=token_spans)
+    scores = evaluate(measures, queries, Hits.of(hits).retrieved(), chunks=chunks, token_spans=token_spans)
     if not len(scores.counted):
         raise UsageError(
             "No question of the data set is answerable and has evidence, so there is nothing to score.",
@@ -191,17 +192,6 @@ def left_out(queries: Sequence[Query], counted: Sequence[str], measure: Measure)
 def asked_of(query: Query) -> str:
     """Return what a query belongs to when whole documents are resampled: its scope, its first evidence, else itself."""
     return query.scope or (query.evidence[0].doc_id if query.evidence else f"question {query.query_id}")
-
-
-def retrieved(hits: SystemHits) -> Retrieved:
-    """Return stored hits as measures take them."""
-    return Retrieved(
-        tuple(hits.documents),
-        np.array(hits.spans, np.int64).reshape(-1, 2),
-        np.array(hits.tokens, np.int64),
-        np.array(hits.scores, np.float64),
-        hits.ranked,
-    )
 
 
 def _columns(columns: Sequence[Sequence[float]]) -> Floats:

@@ -10,14 +10,15 @@ import numpy as np
 
 from ragkit.errors import UsageError
 from ragkit.eval.experiment.judging import case_of
-from ragkit.eval.experiment.scoring import Values, retrieved
+from ragkit.eval.experiment.scoring import Values
+from ragkit.eval.hits import Hits, SystemHits
 from ragkit.eval.metrics import Judged, Measure, evaluate, evaluate_answers
 from ragkit.eval.metrics.answer.evaluate import counts
 from ragkit.eval.metrics.answer.judge import read
 from ragkit.eval.metrics.answer.judged import TASK_OF
 from ragkit.eval.metrics.answer.tasks import TASKS
 from ragkit.eval.metrics.layout import SpansByDocument, positive
-from ragkit.eval.results import AnswerRecord, SystemHits
+from ragkit.eval.results import AnswerRecord
 from ragkit.eval.types import Query, Retrieved
 
 
@@ -25,7 +26,7 @@ from ragkit.eval.types import Query, Retrieved
 class Found:
     """What one system did, as measures see it: parallel to the queries; `texts` are those of the documents shown."""
 
-    hits: Sequence[SystemHits]
+    hits: Hits
     boundaries: Mapping[str, Sequence[tuple[int, int]]]
     answers: Sequence[AnswerRecord] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +54,7 @@ def values_of(
     for needs, group in groupby(sorted(measures, key=_needs), key=_needs):
         some = list(group)
         if needs in ("hits", "citations"):
-            runs = [retrieved(item) for item in found.hits] if needs == "hits" else list(map(_cited, found.answers))
+            runs = found.hits.retrieved() if needs == "hits" else list(map(_cited, found.answers))
             chunks = {doc_id: np.array(spans, np.int64).reshape(-1, 2) for doc_id, spans in found.boundaries.items()}
             if any(_counts(some[0], query) for query in queries):
                 scores = evaluate(some, queries, runs, chunks=chunks, token_spans=token_spans)

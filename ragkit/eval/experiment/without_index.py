@@ -9,8 +9,8 @@ from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.retrieval import Run
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System
+from ragkit.eval.hits import Hits, SystemHits
 from ragkit.eval.metrics.layout import positive
-from ragkit.eval.results import SystemHits
 from ragkit.eval.types import EvalSet, Query
 from ragkit.protocols import Tokenizer
 
@@ -28,7 +28,7 @@ def without_index(system: System, evalset: EvalSet, tokenizer: Tokenizer) -> tup
         for doc_id, (start, end), tokens in zip(found.documents, found.spans, found.tokens, strict=True):
             chunks[doc_id].add((start, end, tokens))
     ordered = {doc_id: sorted(spans) for doc_id, spans in chunks.items()}
-    return Built(name, Path(), ordered, seconds=0.0, unmapped=0, embedded=None), Run(name, hits, unfilled=0)
+    return Built(name, Path(), ordered, seconds=0.0, unmapped=0, embedded=None), Run(name, Hits.of(hits), unfilled=0)
 
 
 def _hits(query: Query | None, evalset: EvalSet, tokenizer: Tokenizer) -> SystemHits:

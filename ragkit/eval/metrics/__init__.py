@@ -79,6 +79,7 @@ from ragkit.eval.metrics.segmentation.windows import Pk, WindowDiff
 from ragkit.eval.metrics.selection.baseline import same_mean_count, same_tokens
 from ragkit.eval.metrics.selection.poison import PoisonCounts, poison_counts
 from ragkit.eval.metrics.selection.size import Empty, Tokens, Units
+from ragkit.eval.metrics.selection.verified import flag_counts
 from ragkit.eval.metrics.span.citation import CitationPrecision, CitationRecall
 from ragkit.eval.metrics.span.duplication import Duplication
 from ragkit.eval.metrics.span.iou import IoU
@@ -174,6 +175,7 @@ __all__ = [
     "evaluate_answers",
     "evaluate_segments",
     "exact_match",
+    "flag_counts",
     "gathered",
     "is_refusal",
     "judge",

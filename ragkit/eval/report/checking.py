@@ -51,10 +51,3 @@ def _check_run(one: SetResult, run: SystemRun) -> None:
         counted = len(one.counted_for(measure))
         if len(values) != counted:
             raise ContractError(f"{where}: {len(values)} values of {measure} for {counted} counted queries.", hint=HINT)
-    for query, hits in run.hits.items():
-        if not len(hits.documents) == len(hits.spans) == len(hits.tokens) == len(hits.scores):
-            raise ContractError(
-                f"{where}, query {query!r}: {len(hits.documents)} documents, {len(hits.spans)} spans, "
-                f"{len(hits.tokens)} token counts and {len(hits.scores)} scores of hits.",
-                hint=HINT,
-            )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ragkit.errors import RagkitError
+from ragkit.eval.hits import Hits, SystemHits
 from ragkit.eval.metrics.cutoff import Cutoff
 from ragkit.eval.metrics.measure import Measure
 from ragkit.eval.metrics.parsing import parse
-from ragkit.eval.results import QueryRecord, SystemHits
+from ragkit.eval.results import QueryRecord
 
 
 def parsed(measure: str) -> Measure | None:
@@ -36,19 +40,25 @@ def in_scope(record: QueryRecord, hits: SystemHits) -> list[int]:
     return [place for place, document in enumerate(hits.documents) if record.scope in (None, document)]
 
 
-def retrieved_tokens(record: QueryRecord, hits: SystemHits, cut: Cutoff | None) -> int | None:
-    """Return the tokens of the hits before the cut-off; None for `adaptive()`, which depends on the whole corpus.
+def retrieved_tokens(scopes: Sequence[str | None], found: Hits, cut: Cutoff | None) -> NDArray[np.int64] | None:
+    """Return for each query the tokens of its hits before the cut-off; `scopes[i]` is that of query i.
 
-    As in scoring: a budget takes whole chunks in rank order until the next one would exceed it.
+    None for `adaptive()`, which depends on the whole corpus. As in scoring: a budget takes whole chunks in rank order
+    until the next one would exceed it, and hits outside a query's scope are left out.
     """
-    places = in_scope(record, hits)
-    tokens = [hits.tokens[place] for place in places]
-    if cut is None:
-        return sum(tokens)
-    if cut.kind == "adaptive" or cut.size is None:
+    if cut is not None and (cut.kind == "adaptive" or cut.size is None):
         return None
-    if cut.kind == "k":
-        return sum(tokens[: cut.size])
-    lengths = tokens if cut.kind == "tokens" else [hits.spans[place][1] - hits.spans[place][0] for place in places]
-    kept = sum(running <= cut.size for running in accumulate(lengths))
-    return sum(tokens[:kept])
+    codes = {name: place for place, name in enumerate(found.documents)}
+    wanted = np.array([-1 if one is None else codes.get(one, -2) for one in scopes], np.int64)
+    query = np.repeat(np.arange(len(found)), found.counts)
+    rows = found.spans[found.hit]
+    inside = (wanted[query] == -1) | (wanted[query] == rows[:, 0])
+    query, rows = query[inside], rows[inside]
+    tokens = rows[:, 3]
+    if cut is not None and cut.size is not None:
+        lengths = {"k": np.ones(len(rows), np.int64), "tokens": tokens, "chars": rows[:, 2] - rows[:, 1]}[cut.kind]
+        running = np.cumsum(lengths)
+        before = (running - lengths)[np.searchsorted(query, query)]
+        kept = running - before <= cut.size
+        query, tokens = query[kept], tokens[kept]
+    return np.bincount(query, weights=tokens, minlength=len(found)).astype(np.int64)

@@ -57,6 +57,8 @@ def drawing(figure: Figure, name: str, alternative: str) -> tuple[Markup, str]:
         unwanted.getparent().remove(unwanted)
     classes = _with_classes(root, name)
     _with_own_ids(root, name)
+    for element in root.iter(f"{SVG}path"):
+        element.set("d", re.sub(r"(\.\d\d)\d+", r"\1", element.get("d", "")))  # a hundredth of a point is not seen
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)  # the page sets the size
     for attribute, value in {"class": "plot", "role": "img", "aria-label": label(alternative)}.items():

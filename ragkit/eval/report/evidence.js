@@ -154,7 +154,7 @@ function excerpt(data, doc, record, system, hits) {
   let before = 0;
   for (const [start, end, piece] of visible(united(windows, NEAR), piecesOf(source))) {
     if (start > before) box.append(gap(start - before));
-    paint(box, start, end, piece, evidence, own, cutsOf(system, doc));
+    paint(box, start, end, piece, evidence, own, cutsOf(data, system, doc));
     before = end;
   }
   if (source.length > before) box.append(gap(source.length - before));
@@ -224,6 +224,6 @@ function piecesOf(source) {
 }
 
 /** The places in a document where a chunk of the system starts or ends. */
-function cutsOf(system, doc) {
-  return [...new Set(system.boundaries[doc] ?? [])];
+function cutsOf(data, system, doc) {
+  return data.boundaries[system.boundaries][doc] ?? [];
 }

@@ -142,13 +142,13 @@ def _by_tokens(result: ExperimentResult, one: SetResult, measure: str) -> list[S
 
 def _mean_tokens(one: SetResult, run: SystemRun, measure: str) -> float | None:
     """Return the mean over all counted queries; one for which nothing came back took no tokens, and counts."""
-    cut = cutoff(measure)
     counted = one.counted_for(measure)
-    if not counted or (cut is not None and cut.kind == "adaptive"):
+    scopes = {record.query_id: record.scope for record in one.queries}
+    tokens = retrieved_tokens([scopes.get(name) for name in run.hits], run.hits.hits, cutoff(measure))
+    if tokens is None or not counted:
         return None
-    records = {record.query_id: record for record in one.queries}
-    found = (retrieved_tokens(records[name], run.hits[name], cut) for name in counted if name in run.hits)
-    return sum(count or 0 for count in found) / len(counted)
+    places = [run.hits.places[name] for name in counted if name in run.hits]
+    return float(tokens[places].sum()) / len(counted)
 
 
 def _by(
@@ -174,7 +174,9 @@ def _milliseconds(run: SystemRun) -> float | None:
 def _differences(result: ExperimentResult, one: SetResult, measure: str, name: str) -> list[Plot]:
     names = named(result, one, measure)
     scores = {
-        run.system: np.array(run.scores[measure]) for run in one.runs if measure in run.scores and run.system in names
+        run.system: run.scores[measure].array.astype(np.float64)
+        for run in one.runs
+        if measure in run.scores and run.system in names
     }
     compared_with = baseline_of(result, one)
     baseline = scores.pop(compared_with, None)

@@ -12,11 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ragkit.eval.report.drawing import SETTINGS, label
-from ragkit.eval.report.numbers import quantity
+from ragkit.eval.report.numbers import MINUS, quantity
 from ragkit.eval.report.palette import FAINT, INK, MUTED, look
 
 LINE = 0.165
 """Inches that a label needs."""
+
+WIDTH = 6.5
+LEFT = 1.0
+"""Inches of the figure, and of what the name and the numbers of the upright axis need in the widest usual font."""
 
 LONGEST_LABEL = 32
 WIDE = 8.0
@@ -44,14 +48,14 @@ def draw_points(series: Sequence[Series], across: str, up: str) -> Figure:
     with mpl.rc_context(SETTINGS):
         named = [one for one in series if one.place is not None]
         height = max(3.0, 0.9 + LINE * len(named))
-        figure = Figure(figsize=(6.0, height))
-        axes = figure.add_axes((0.1, 0.5 / height, 0.53, 1 - 0.7 / height))
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((LEFT / WIDTH, 0.5 / height, 0.63 - LEFT / WIDTH, 1 - 0.7 / height))
         for one in sorted(series, key=lambda one: one.place is not None):
             _draw(axes, one)
         axes.set_xlabel(label(across))
         axes.set_ylabel(label(up))
         _scale(axes, [point[0] for one in series for point in one.points])
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        _upright(axes, [value for one in series for point in one.points for value in point[1:]])
         _label(axes, named, height)
     return figure
 
@@ -92,6 +96,14 @@ def _scale(axes: Axes, values: list[float]) -> None:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+
+
+def _upright(axes: Axes, values: list[float]) -> None:
+    """Set the ticks of the upright axis, in numbers of few digits also where all values are one."""
+    if min(values) == max(values):
+        axes.set_ylim(values[0] - 0.02, values[0] + 0.5)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}".replace("-", MINUS)))
 
 
 def _label(axes: Axes, series: Sequence[Series], height: float) -> None:

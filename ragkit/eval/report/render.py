@@ -14,6 +14,7 @@ from ragkit.errors import MissingExtraError, UsageError
 from ragkit.eval.cost_rows import HEADER, NOTE
 from ragkit.eval.report.browsing import browser_data, hits_shown, sets_data
 from ragkit.eval.report.checking import check, chosen
+from ragkit.eval.report.choosing import SAMPLED, chosen_questions
 from ragkit.eval.report.embedding import json_script, policy
 from ragkit.eval.report.overview import overview
 from ragkit.eval.report.tables import SetTables, set_tables
@@ -37,7 +38,8 @@ def render(result: ExperimentResult, *, measure: str | None = None, hits: int = 
     """Return the report as the text of one HTML file that loads nothing else; write it as UTF-8.
 
     `measure` is the one that is plotted and shown first, the experiment's first by default. Of each query at most
-    `hits` hits of each system are embedded, fewer in very large results; the page says how many.
+    `hits` hits of each system are embedded, fewer in very large results, of which also only some questions are shown
+    one by one; the page says how many.
 
     Raises UsageError for a measure that the experiment does not hold and for a result without data sets or measures,
     ContractError for records that contradict each other, MissingExtraError where the extra `eval` is not installed.
@@ -56,9 +58,10 @@ def render(result: ExperimentResult, *, measure: str | None = None, hits: int = 
             f"The report needs the package {error.name!r}, which is not installed.",
             hint="Install it with: pip install 'ragkit[eval]'.",
         ) from error
-    shown = hits_shown(result, hits)
-    data = [json_script("data", browser_data(result, first))] if result.sets else []
-    data += [json_script(f"data-{place}", one) for place, one in enumerate(sets_data(result, shown))]
+    questions = chosen_questions(result, first)
+    shown = hits_shown(result, questions, hits)
+    data = [json_script("data", browser_data(result, questions, first))] if result.sets else []
+    data += [json_script(f"data-{place}", one) for place, one in enumerate(sets_data(result, questions, shown))]
     sections = [Section(set_tables(result, one, first), tuple(plots(result, one, first))) for one in result.sets]
     views = [segmentation_view(part, f"s{place}") for place, part in enumerate(result.segmentations)]
     drawn = [plot for section in sections for plot in section.plots]
@@ -78,6 +81,9 @@ def render(result: ExperimentResult, *, measure: str | None = None, hits: int = 
         cost_note=NOTE,
         measure=first,
         hits=shown,
+        questions=sum(map(len, questions)),
+        all_questions=sum(len(one.queries) for one in result.sets),
+        sampled=SAMPLED,
         overview=overview(result, first),
         sections=sections,
         segmentations=[(view.name, html(view, template, place)) for place, view in enumerate(views)],

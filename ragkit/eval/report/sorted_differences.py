@@ -38,7 +38,7 @@ def draw_differences(panels: Sequence[Paired], measure: str) -> Figure:
         figure = Figure(figsize=(7.4, 1.55 * rows + 0.35))
         grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
         figure.subplots_adjust(
-            left=0.07, right=0.975, top=1 - 0.3 / (1.55 * rows + 0.35), bottom=0.42 / (1.55 * rows + 0.35),
+            left=0.09, right=0.975, top=1 - 0.3 / (1.55 * rows + 0.35), bottom=0.42 / (1.55 * rows + 0.35),
             hspace=0.55, wspace=0.14,
         )  # fmt: skip
         bound = max(float(np.abs(panel.differences).max(initial=0.0)) for panel in panels) or 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 from ragkit.eval.cost_rows import cost_rows
 from ragkit.eval.counted import counted_otherwise
@@ -123,8 +124,7 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
 
 def latency(run: SystemRun) -> float | None:
     """Return the median seconds that the system took for one query, None without queries."""
-    seconds = [hits.seconds for hits in run.hits.values()]
-    return median(seconds) if seconds else None
+    return float(np.median(run.hits.hits.seconds)) if len(run.hits) else None
 
 
 def _summary(result: ExperimentResult, one: SetResult, run: SystemRun, measures: tuple[str, ...]) -> SummaryRow:

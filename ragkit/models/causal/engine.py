@@ -25,7 +25,7 @@ from ragkit.models.causal.tokens import ScoringTokenizer
 from ragkit.models.causal.writing import Writer
 from ragkit.protocols import Progress
 
-_SCORING_TOKENS = {"cpu": 4096, "cuda": 65_536}
+_SCORING_TOKENS = {"cpu": 2048, "cuda": 65_536}
 _WRITING_TOKENS = {"cpu": 16_384, "cuda": 65_536}
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 """Keys and values of one batch of replies."""

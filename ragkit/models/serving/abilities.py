@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from ragkit.errors import UnsupportedError
+from ragkit.errors import RagkitWarning, ServerError, UnsupportedError
 from ragkit.models.serving.connection import Connection
-from ragkit.models.serving.refusal import RefusedError, UnreadableError
+from ragkit.models.serving.refusal import RefusedError
 
 _PROBE = "One two."
+_LENGTH = "max_completion_tokens"
 Scoring = Literal["prompt_logprobs", "echo"]
 
 
@@ -21,6 +24,7 @@ class Abilities:
         self._connection = connection
         self._model = model
         self._lock = asyncio.Lock()
+        self._other_words: set[str] = set()
         self._known: dict[Any, Any] = {} if offered is None else {"models": offered}
 
     async def offered(self) -> list[dict[str, Any]]:
@@ -30,6 +34,33 @@ class Abilities:
                 self._known["models"] = await self._listed()
             found: list[dict[str, Any]] = self._known["models"]
             return found
+
+    def worded(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `body` in the words that the model was found to take."""
+        words = dict(body)
+        if _LENGTH in self._other_words:
+            words[_LENGTH] = words.pop("max_tokens")
+        if "temperature" in self._other_words and words.get("temperature") == 0:
+            del words["temperature"]
+        return words
+
+    def learn(self, refusal: RefusedError) -> None:
+        """Take note of a refusal that names the words the model takes instead, as OpenAI's reasoning models do.
+
+        One that takes no temperature 0 is asked without, which a RagkitWarning says: its replies may then vary.
+        """
+        if not refusal.says("unsupported", "not supported", "does not support"):
+            return
+        if refusal.says(_LENGTH):
+            self._other_words.add(_LENGTH)
+        elif refusal.says("temperature") and "temperature" not in self._other_words:
+            self._other_words.add("temperature")
+            warnings.warn(
+                f"{self._model} at {self._connection.url} takes no temperature of 0: it is asked without one, and may "
+                "reply otherwise the next time.",
+                RagkitWarning,
+                stacklevel=2,
+            )
 
     async def is_vllm(self) -> bool:
         """Return whether the model is served by vLLM, which then takes its extensions of the protocol."""
@@ -43,9 +74,15 @@ class Abilities:
                 try:
                     ids, strings = await self.tokens(_PROBE)
                     self._known["tokenize"] = bool(ids) and len(ids) == len(strings)
-                except (RefusedError, UnreadableError, KeyError, TypeError) as error:
-                    if isinstance(error, RefusedError) and error.retryable:
-                        raise self._connection.error(error) from None
+                except RefusedError as refusal:
+                    if refusal.retryable:
+                        raise self._connection.error(refusal) from None
+                    self._known["tokenize"] = False
+                except ServerError as error:
+                    if error.fails != "protocol":
+                        raise
+                    self._known["tokenize"] = False
+                except (KeyError, TypeError):
                     self._known["tokenize"] = False
             return bool(self._known["tokenize"])
 
@@ -122,6 +159,8 @@ class Abilities:
             if refusal.retryable or refusal.status in (401, 403) or refusal.says("does not exist"):
                 raise self._connection.error(refusal) from None
             return {}
-        except UnreadableError:
+        except ServerError as error:
+            if error.fails != "protocol":
+                raise
             return {}
         return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}

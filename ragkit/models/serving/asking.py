@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ragkit.errors import ModelError, UnsupportedError
+from ragkit.errors import ModelError, ServerError, UnsupportedError
 from ragkit.inference import Sampling
 from ragkit.models.arrival import Arrival
 from ragkit.models.serving.abilities import Abilities
@@ -95,7 +95,7 @@ class Served:
         room = await self.allowance.reserve(prompt_tokens, max_tokens)
         used, calls, started = (0, 0), 0, time.perf_counter()
         try:
-            content = await self.connection.post(path, {**body, "max_tokens": room}, self.allowance.until)
+            content = await self._posted(path, {**body, "max_tokens": room})
             stated = usage(content)
             used = (prompt_tokens if stated[0] is None else stated[0], room if stated[1] is None else stated[1])
             calls = 1
@@ -104,9 +104,32 @@ class Served:
             await self.allowance.settle((prompt_tokens, room), used, calls=calls, seconds=seconds)
         return Reply(content, *used, seconds)
 
+    async def _posted(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the reply to `body`, asked again where a refusal names other words for the same."""
+        words = self.abilities.worded(body)
+        while True:
+            try:
+                return await self.connection.post(path, words, self.allowance.until)
+            except RefusedError as refusal:
+                self.abilities.learn(refusal)
+                tried, words = words, self.abilities.worded(body)
+                if words == tried:
+                    raise
+
     async def told(self, place: int, ask: Awaitable[Arrival]) -> Arrival:
         """Return what `ask` returns, as the result at `place`; a refusal becomes the user's error."""
         try:
             return replace(await ask, place=place)
         except RefusedError as refusal:
             raise self.connection.error(refusal) from None
+
+    async def reading(self, ask: Awaitable[Arrival]) -> Arrival:
+        """Return what `ask` returns; where it stumbles over the parts of a reply, that is the server's error."""
+        try:
+            return await ask
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ServerError(
+                f"{self.url} sent a reply whose parts are not as expected ({type(error).__name__}: {error}).",
+                hint="Does it speak the OpenAI protocol? RAGKIT_TRACEBACK=1 shows where reading ended.",
+                fails="protocol",
+            ) from error

@@ -7,14 +7,10 @@ import queue
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ragkit.errors import BudgetExceededError, RagkitError, UnsupportedError
+from ragkit.errors import BudgetExceededError, RagkitError, ServerError, UnsupportedError
 from ragkit.models.arrival import Arrival, Arrived
 from ragkit.models.serving.loop import background_loop
-from ragkit.models.serving.refusal import HopelessError
 from ragkit.protocols import Progress
-
-_STOPS = (BudgetExceededError, HopelessError, UnsupportedError)
-"""What every further request would meet too: no new one is sent, those under way are finished."""
 
 _Outcome = Arrival | BaseException | None
 
@@ -76,7 +72,7 @@ async def _all(
                 outcomes.put(await ask(place))
             except Exception as error:
                 failures[place] = error
-            if any(isinstance(error, _STOPS) for error in failures.values()):
+            if any(_stops(error) for error in failures.values()):
                 return
 
     try:
@@ -86,6 +82,13 @@ async def _all(
     finally:
         outcomes.put(None)
     return failures
+
+
+def _stops(error: BaseException) -> bool:
+    """Return whether every further request would meet `error` too: no new one is sent, those under way are finished."""
+    if isinstance(error, ServerError):
+        return error.fails == "server"
+    return isinstance(error, BudgetExceededError | UnsupportedError)
 
 
 def _first(failures: dict[int, BaseException], succeeded: int, count: int) -> BaseException:

@@ -14,9 +14,7 @@ from ragkit.errors import ServerError
 from ragkit.models.serving.pace import Pace
 from ragkit.models.serving.refusal import (
     LONGEST_PAUSE,
-    HopelessError,
     RefusedError,
-    UnreadableError,
     asked_pause,
     backoff,
 )
@@ -119,9 +117,10 @@ class Connection:
         except openai.APIConnectionError as error:
             nobody = type(error.__cause__).__name__ == "ConnectError"
             raise _LostError(
-                (HopelessError if nobody else ServerError)(
+                ServerError(
                     f"No usable reply from {self.url}: {error.__cause__ or error}.",
                     hint="Is the server running, and is that its address? For instance: vllm serve MODEL.",
+                    fails="server" if nobody else "request",
                 )
             ) from error
         except openai.APIStatusError as error:
@@ -133,8 +132,8 @@ class Connection:
         except UnicodeDecodeError as error:  # broken off inside a character, or no text at all
             return bytes(error.object).decode("utf-8", "replace")
         except openai.OpenAIError as error:  # of the library itself, such as an empty key
-            raise HopelessError(
-                f"{self.url} cannot be asked: {error}.", hint="Check the address and the key."
+            raise ServerError(
+                f"{self.url} cannot be asked: {error}.", hint="Check the address and the key.", fails="server"
             ) from None
 
     def _half(self, reply: Any) -> ServerError:
@@ -145,14 +144,16 @@ class Connection:
                 f"{self._retries + 1} times.",
                 hint="Is a proxy between here and the server cutting replies off? See the server's log.",
             )
-        raise UnreadableError(
+        raise ServerError(
             f"{self.url} sent a reply that cannot be read: {str(reply)[:200]!r}.",
             hint="Check that the address ends in /v1 and that the server speaks the OpenAI protocol.",
+            fails="protocol",
         )
 
     def _wants_a_long_pause(self, refusal: RefusedError, asked: float) -> ServerError:
         error = refusal.error(self.url, self._api_key_env, 1)
-        return HopelessError(f"{error.message} It wants to be asked again in {asked:.0f} s.", hint=error.hint)
+        message = f"{error.message} It wants to be asked again in {asked:.0f} s."
+        return ServerError(message, hint=error.hint, fails="server")
 
 
 def _words(error: openai.APIStatusError) -> str:

@@ -15,14 +15,6 @@ LONGEST_PAUSE = 120.0
 _FIRST_PAUSE, _LONGEST_BACKOFF = 0.5, 8.0
 
 
-class HopelessError(ServerError):
-    """A `ServerError` that every further request would meet too: nobody there, a wrong key, no such model."""
-
-
-class UnreadableError(ServerError):
-    """A `ServerError` for a reply that is not of the protocol: not the kind of server that was expected."""
-
-
 class RefusedError(Exception):
     """A status that is no success: `status`, the server's own words, the headers of the reply, its error code."""
 
@@ -54,8 +46,9 @@ class RefusedError(Exception):
         if self.says("context length", "context window", "context size", "too long"):
             hint = "Ask for less, name a model with a longer window, or tell the true one with `window`."
         again = f" after {attempts} attempts" if attempts > 1 else ""
-        kind = HopelessError if self.status in (401, 403, 404) or self.code == "insufficient_quota" else ServerError
-        return kind(f"{url} refused with status {self.status}{again}: {self.message[:300]}", hint=hint)
+        every = self.status in (401, 403, 404) or self.code == "insufficient_quota"
+        message = f"{url} refused with status {self.status}{again}: {self.message[:300]}"
+        return ServerError(message, hint=hint, fails="server" if every else "request")
 
 
 def asked_pause(headers: Mapping[str, str]) -> float | None:

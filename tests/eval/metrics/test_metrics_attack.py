@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 
 from ragkit.eval.datasets.loading import load
-from ragkit.eval.metrics import evaluate_answers, poison_counts, poisoned_documents, targets
+from ragkit.eval.metrics import (
+    PoisonCounts,
+    evaluate_answers,
+    flag_counts,
+    poison_counts,
+    poisoned_documents,
+    targets,
+)
 from ragkit.eval.metrics.answer.attack import contains
 from ragkit.eval.types import Query
-from ragkit.schema import Document
+from ragkit.schema import Chunk, Document, Dropped, Hit, Selection
 
 
 def query(name, answers=("23",), **meta):
@@ -41,6 +48,26 @@ def test_poisoned_documents_are_known_by_their_metadata():
     found = poisoned_documents(documents)
     assert found == {documents[0].doc_id, documents[2].doc_id}
     assert poison_counts(found, {documents[0].doc_id}, found, set()).recall == 0.5
+
+
+def test_flags_are_counted_from_a_selection():
+    hits = [
+        Hit(n, 1.0, f"c{n}", Chunk(f"d{n}", 0, 1, "x"), "s", None, None) for n in range(1, 7)
+    ]  # 1 gold kept; 2 poison flagged; 3 poison kept; 4 gold flagged; 5 not chosen; 6 distrusted poison
+    dropped = (
+        Dropped(hits[1], "r", ("factual",)),
+        Dropped(hits[3], "r", ("instruction",)),
+        Dropped(hits[4], "below"),
+        Dropped(hits[5], "r", ("distrusted",)),
+    )
+    selection = Selection((hits[0], hits[2]), dropped)
+    gold = {"c1", "c4"}
+    found = flag_counts(selection, {"d2", "d3", "d6"}, lambda hit: hit.chunk_id in gold)
+    assert found == PoisonCounts(caught=2, false_alarms=1, missed=1, evidence_lost=1, evidence=2)
+    verified = flag_counts(
+        selection, {"d2", "d3", "d6"}, lambda hit: hit.chunk_id in gold, flags={"factual", "instruction"}
+    )
+    assert verified == PoisonCounts(caught=1, false_alarms=1, missed=1, evidence_lost=1, evidence=2)
 
 
 @pytest.mark.parametrize(("name", "poisoned"), [("poisonedrag_a", 745), ("rgb_fact_a", None)])

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragkit.eval.hits import Hits
 from ragkit.eval.metrics import evaluate
 from ragkit.eval.report.cuts import cutoff, lower_is_better, retrieved_tokens
-from ragkit.eval.results import QueryRecord, SystemHits
+from ragkit.eval.results import SystemHits
 from ragkit.eval.types import EvidenceSpan, Query, Retrieved
 
 HITS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 50), st.integers(1, 40), st.integers(1, 9)), max_size=8)
@@ -22,18 +23,16 @@ def test_tokens_are_those_that_scoring_counts(found: list[tuple[str, int, int, i
         scores=[0.0] * len(found),
         seconds=0.0,
     )
-    record = QueryRecord(query_id="q", question="?", answers=[], evidence=[("a", 0, 5)], scope=scope)
     query = Query("q", "?", evidence=(EvidenceSpan("a", 0, 5),), scope=scope)
     spans = np.array(hits.spans, np.int64).reshape(-1, 2)
     retrieved = Retrieved(tuple(hits.documents), spans, np.array(hits.tokens, np.int64), np.zeros(len(found)))
     expected = evaluate([f"Tokens{cut}"], [query], [retrieved])[f"Tokens{cut}"][0]
-    assert retrieved_tokens(record, hits, cutoff(f"Recall{cut}")) == expected
+    assert retrieved_tokens([scope], Hits.of([hits]), cutoff(f"Recall{cut}")).tolist() == [expected]
 
 
 def test_a_cut_off_that_depends_on_the_corpus_gives_no_number():
     hits = SystemHits(documents=["a"], spans=[(0, 5)], tokens=[1], scores=[1.0], seconds=0.0)
-    record = QueryRecord(query_id="q", question="?", answers=[], evidence=[], scope=None)
-    assert retrieved_tokens(record, hits, cutoff("IoU@adaptive()")) is None
+    assert retrieved_tokens([None], Hits.of([hits]), cutoff("IoU@adaptive()")) is None
 
 
 @pytest.mark.parametrize(("measure", "lower"), [("Recall@5", False), ("Tokens@5", True), ("a plugin's", False)])

@@ -14,6 +14,8 @@ pytest.importorskip("matplotlib")
 
 import itertools
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 from ragkit.eval.report.drawing import drawing
 from ragkit.eval.report.palette import MARKERS, SERIES, VARIABLES, look
 from ragkit.eval.report.plots import named, plots
@@ -175,3 +177,14 @@ def test_what_is_not_priced_or_not_computed_is_not_plotted():
     (plot,) = [plot for plot in plots(small(sets=[one]), one, "Recall@1") if plot.title.endswith("tokens")][1:]
     assert ">old" in plot.svg
     assert ">new" not in plot.svg
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0, 0.0), (0.00123, 0.0012, 0.00125), (1234.5, 1200.0, 1300.0)])
+def test_the_upright_axis_has_room_for_its_name_and_numbers(values: tuple[float, float, float]):
+    series = [Series("one", ((10.0, *values),), 0, is_baseline=False)]
+    figure = draw_points(series, "tokens", 'nDCG(unit="documents")@10')
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure.axes[0].yaxis.get_tightbbox(canvas.get_renderer())  # in pixels of the figure
+    assert box is not None
+    assert box.x0 > 0.1 * figure.dpi
