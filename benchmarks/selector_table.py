@@ -96,8 +96,8 @@ def _wider(questions: Interval, documents: Interval | None, factor: float, digit
     if documents is not None:
         low, high = min(low, documents.low), max(high, documents.high)
     sign = "+" if factor > 1 else ""
-    estimate, low, high = (f"{factor * value:{sign}.{digits}f}" for value in (questions.estimate, low, high))
-    return f"{estimate} [{low}, {high}]"
+    mean, least, most = (f"{factor * value:{sign}.{digits}f}" for value in (questions.estimate, low, high))
+    return f"{mean} [{least}, {most}]"
 
 
 def plot(results: Sequence[SetResult], path: Path) -> None:
@@ -140,8 +140,8 @@ def _family(system: str) -> str:
 def _found(args: argparse.Namespace) -> ExperimentResult:
     if args.source.suffix not in (".yaml", ".yml"):
         return load_result(args.source)
-    given = {"sets": tuple(args.sets.split(","))} if args.sets else {}
-    return run(args.source, RunOptions(work=args.work, data=args.data, sample=args.sample, **given))
+    sets = tuple(args.sets.split(",")) if args.sets else ()
+    return run(args.source, RunOptions(work=args.work, data=args.data, sample=args.sample, sets=sets))
 
 
 def main() -> None:

@@ -336,7 +336,7 @@ def _part_config(named: object, option: str) -> PartConfig:
     except ValidationError:
         raise ConfigError(
             f"The option {option!r} cannot name {named!r}; expected a name, or a mapping with `name` and options.",
-            hint="Give, for instance, {name: cross_encoder, model: FOLDER}.",
+            hint=f"Give, for instance, {{name: {'local' if option == 'model' else 'cross_encoder'}, model: FOLDER}}.",
         ) from None
 
 

@@ -228,7 +228,7 @@ def test_the_rate_is_limited():
 def test_ctrl_c_stops_at_once():
     code = (
         "import sys; from ragkit.models.served import ServedLanguageModel; from ragkit.protocols import Segment\n"
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # off in background jobs
         "model = ServedLanguageModel(sys.argv[1], model='fake'); print('asking', flush=True)\n"
         "model.generate_many([[Segment('x')]] * 40, max_tokens=5)"
     )
