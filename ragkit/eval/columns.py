@@ -54,7 +54,7 @@ def rounded(numbers: ArrayLike, digits: int) -> NDArray[np.float32]:
     """Return the numbers with `digits` binary digits: each is off by at most one part in 2 ** digits.
 
     >>> rounded([0.1, 5.0, float("inf")], 12).tolist()
-    [0.0999755859375, 5.0, inf]
+    [0.100006103515625, 5.0, inf]
     """
     mantissa, exponent = np.frexp(np.asarray(numbers, np.float64))
     found: NDArray[np.float32] = np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits).astype(np.float32)

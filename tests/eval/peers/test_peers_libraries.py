@@ -110,7 +110,7 @@ def test_pieces_that_are_no_text_of_the_document_are_counted(minilm):
     def lowered(text: str) -> list[Piece]:
         return [Piece(part.lower()) for part in text.split("\n\n")]
 
-    chunker = PeerChunker("lowered", "semchunk", lowered, minilm)
+    chunker = PeerChunker("lowered", "numpy", lowered, minilm)
     (chunked,) = chunker.chunk([Document(TEXT, source="birds")])
     assert chunker.unmapped == chunker.pieces == 2
     assert list(chunked.chunks) == []
