@@ -33,13 +33,13 @@ EXPERIMENTS = {
 MODULES = {
     "evidence": ["evidence"],
     "chunking": ["chunking"],
-    "indexing": ["indexing", "overhead"],
     "query": ["query"],
     "lexical": ["lexical"],
     "formats": ["formats"],
     "alignment": ["alignment"],
     "scoring": ["scoring"],
     "coverage": ["coverage"],
+    "cached-rerun": ["cached_rerun"],
     "selectors": [
         "selector_table",
         str(HERE / "experiments" / "selectors.yaml"),
