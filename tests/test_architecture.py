@@ -22,9 +22,10 @@ CONTRACTS = {"schema", "errors", "identity", "budget", "protocols", "plugins", "
 LEVELS: list[set[str]] = [
     CONTRACTS,
     {"models", "loaders", "index", "scoring"},
-    {"chunkers", "enrichers", "retrievers", "rerankers", "selectors", "answering"},
+    {"chunkers", "enrichers", "retrievers", "rerankers", "selectors", "answering", "cachecraft"},
     {"pipeline", "controllers", "ingest", "parts", "corpus", "compatibility", "enriching"},
     {"eval"},
+    {"train"},
     {"cli"},
 ]
 """Each level may import those before it. Within a level, contracts and the pipeline's modules may import each other;

@@ -1,0 +1,1 @@
+"""The bookkeeping of chunk-KV reuse: keys, variants, statistics, choice, repair sets, plans. No tensors, no I/O."""

@@ -1,0 +1,45 @@
+"""Keys: which cached keys and values may stand for which tokens, as hashes of tagged fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ragkit.cachecraft.core.prompt import Ids
+from ragkit.identity import content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpace:
+    """Everything of a model that keys and values depend on: its weights, their type, its rotary table, its adapter."""
+
+    fingerprint: str
+    dtype: str
+    rotary: str
+    adapter: str = ""
+
+    @property
+    def key(self) -> str:
+        """The space as 32 hexadecimal digits; blobs of different spaces never meet."""
+        return content_hash(
+            "model space", fingerprint=self.fingerprint, dtype=self.dtype, rotary=self.rotary, adapter=self.adapter
+        )
+
+
+def chunk_key(space: str, ids: Ids, domain: str = "") -> str:
+    """Return the key of the tokens `ids` in a model's `space`, for one trust domain (HijackKV: never across domains).
+
+    >>> ids = np.array([5, 6], np.int32)
+    >>> chunk_key("s", ids, "a") == chunk_key("s", ids, "b")
+    False
+    """
+    return content_hash("chunk", space=space, ids=np.asarray(ids, "<i4").tobytes(), domain=domain)
+
+
+def variant_name(chunk: str, prefix: str, history: Sequence[str], start: int, generation: int = 0) -> str:
+    """Return the name of the blob made for `chunk` behind `prefix` and the chunks `history`, from position `start`."""
+    return content_hash(
+        "variant", chunk=chunk, prefix=prefix, history=list(history), start=start, generation=generation
+    )

@@ -1,0 +1,68 @@
+"""One cached computation of a chunk: behind which other chunks it was made, and what that says of repairing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.cachecraft.core.prompt import Ids
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkStatistics:
+    """What a chunk's tokens attended to when its variant was made (Cache-Craft, eq. 3, 4, 9, 10, 14).
+
+    `inter[j]` is the attention mass on the j-th chunk of the variant's history, summed over layers and averaged over
+    heads; `a_bar` and `b_bar` are the mean inter and intra mass per pair of tokens; `token_mass[t]` is the attention of
+    token t to all chunks before, averaged over layers, float32. The sink (prefix, glue) is handled as `sink` says;
+    `sink_mass` is the mass on it where it is included, summed like `inter`. No slots: the orders below are made once.
+    """
+
+    inter: NDArray[np.float64]
+    a_bar: float
+    b_bar: float
+    token_mass: NDArray[np.float32]
+    sink: str = "exclude"
+    sink_mass: float = 0.0
+
+    @cached_property
+    def order(self) -> NDArray[np.int32]:
+        """The tokens by descending mass, the smaller position first where masses are equal (eq. 14)."""
+        return np.argsort(-self.token_mass, kind="stable").astype(np.int32)
+
+    @cached_property
+    def inter_masses(self) -> tuple[float, ...]:
+        """`inter` as Python floats, for the many short sums of a choice among variants."""
+        return tuple(self.inter.tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """The metadata of one cached chunk; its keys and values are a blob of that name in the tiers.
+
+    `chunk` is the key of its content (`ragkit.cachecraft.core.keys`), `ids` are compared on every hit; `prefix` is the
+    key of the system prefix it stood behind. `start` is the position of its first token then, `history` the keys of
+    the chunks before it in order (a chunk may be there twice) with their `lengths` in tokens. `generation` is 0 where
+    everything before it was computed exactly, else one more than that of the most approximate chunk before it.
+    `statistics` is None where they were not captured.
+    """
+
+    name: str
+    chunk: str
+    ids: Ids
+    prefix: str
+    start: int
+    history: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    generation: int = 0
+    size: int = 0
+    """Bytes of the blob."""
+    statistics: ChunkStatistics | None = field(default=None, repr=False)
+
+    @property
+    def tokens(self) -> int:
+        """The chunk's length."""
+        return len(self.ids)

@@ -1,0 +1,114 @@
+"""Writes to a slower tier in the background: bounded, and what does not fit the queue is dropped, not waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from ragkit.cachecraft.tiers.counts import Counts
+from ragkit.cachecraft.tiers.tier import Blob, BlobTier
+
+_AT_ONCE = 8
+"""Blobs handed to the tier together, so that a disk sees several writes at a time."""
+
+
+class WriteBehind:
+    """A queue of at most `queue_bytes` in front of `tier`, emptied by one thread.
+
+    `kept` is called from that thread with each name and whether the tier kept it. A blob is readable here from `put`
+    until it is written.
+    """
+
+    def __init__(
+        self, tier: BlobTier, queue_bytes: int, counts: Counts, kept: Callable[[str, bool], None] = lambda _, __: None
+    ) -> None:
+        self.tier = tier
+        self._limit, self._counts, self._kept = queue_bytes, counts, kept
+        self._waiting: OrderedDict[str, Blob] = OrderedDict()
+        self._writing: dict[str, Blob] = {}
+        self._unwanted: set[str] = set()
+        """Names deleted while they were being written."""
+        self._closed = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"ragkit-write-{tier.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Bytes waiting or being written."""
+        with self._change:
+            return self._queued()
+
+    def _queued(self) -> int:
+        return sum(blob.nbytes for part in (self._waiting, self._writing) for blob in part.values())
+
+    def put(self, name: str, blob: Blob) -> bool:
+        """Queue a write; return False, and count it, where the queue is full or closed."""
+        with self._change:
+            if self._closed or self._queued() + blob.nbytes > self._limit:
+                self._counts.add(f"{self.tier.name}: dropped")
+                return False
+            self._waiting[name] = blob
+            self._unwanted.discard(name)
+            self._change.notify_all()
+            return True
+
+    def waiting(self, name: str) -> Blob | None:
+        """Return a blob that is not written yet."""
+        with self._change:
+            found = self._waiting.get(name)
+            return found if found is not None or name in self._unwanted else self._writing.get(name)
+
+    def delete(self, names: list[str]) -> None:
+        """Forget blobs, here and in the tier."""
+        with self._change:
+            for name in names:
+                self._waiting.pop(name, None)
+                if name in self._writing:
+                    self._unwanted.add(name)
+        self.tier.delete(names)
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything queued is written, at most `seconds`; return whether it is."""
+        with self._change:
+            return self._change.wait_for(lambda: not self._waiting and not self._writing, seconds)
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Write what is queued, at most for `seconds`, and end the thread; return whether all was written."""
+        done = self.flush(seconds)
+        with self._change:
+            self._closed = True
+            if self._waiting:
+                self._counts.add(f"{self.tier.name}: dropped", len(self._waiting))
+                self._waiting.clear()
+            self._change.notify_all()
+        self._thread.join(0 if not done else None)
+        return done
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: bool(self._waiting) or self._closed)
+                if not self._waiting:
+                    return
+                for _ in range(min(_AT_ONCE, len(self._waiting))):
+                    name, blob = self._waiting.popitem(last=False)
+                    self._writing[name] = blob
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            kept = self.tier.put(self._writing)
+        except Exception as error:  # a third-party tier that breaks its promise must not end the thread
+            self._counts.add(f"{self.tier.name}: {type(error).__name__}")
+            kept = set()
+        with self._change:
+            unwanted = [name for name in self._writing if name in self._unwanted]
+        self.tier.delete(unwanted)
+        for name in self._writing:
+            self._kept(name, name in kept and name not in unwanted)
+        with self._change:
+            self._unwanted.clear()
+            self._writing = {}
+            self._change.notify_all()
