@@ -16,12 +16,14 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.answer_tables import answers, attacks
 from benchmarks.machine import describe
 from benchmarks.summary import details, digest
 from ragkit.eval.experiment.delivery import deliver
 from ragkit.eval.experiment.run import RunOptions, default_work, run
 
 HERE = Path(__file__).parent
+TABLES = {"digest": digest, "answers": answers, "attacks": attacks}
 
 
 def main() -> None:
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write results.json.gz, results.md and report.html there")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--tables", type=Path, default=HERE / "results")
+    parser.add_argument("--table", choices=TABLES, default="digest", help="what is printed of the result")
     args = parser.parse_args()
     started = time.perf_counter()
     if args.jobs > 1:
@@ -53,12 +56,12 @@ def main() -> None:
     print(f"{describe()}. {last - started:.0f} s in all", end="")
     print(f"; {last - first:.1f} s for the last pass, from the work folder." if args.jobs > 1 else ".")
     print(f"All measures, tests and notes: [results/{name}.md](results/{name}.md).\n")
-    print("\n".join(digest(result)))
+    print("\n".join(TABLES[args.table](result)))
 
 
 def _each_set(args: argparse.Namespace) -> None:
     content = yaml.safe_load(args.experiment.read_text(encoding="utf-8"))
-    names = [Path(str(one if isinstance(one, str) else one["load"]).partition(":")[2]).name for one in content["sets"]]
+    names = [_name(one) for one in content["sets"]]
     common = [sys.executable, "-m", "ragkit.cli.app", "eval", "run", str(args.experiment)]
     common += ["--work", str(args.work or default_work())]
     for option in ("data", "sample", "matched_length"):
@@ -66,13 +69,20 @@ def _each_set(args: argparse.Namespace) -> None:
             common += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
 
     def one(name: str) -> str:
-        out = Path(args.work or default_work()) / "out" / name
+        out = Path(args.work or default_work()) / "out" / name.replace(" ", "-")
         done = subprocess.run([*common, "--sets", name, "--out", str(out)], capture_output=True, text=True, check=False)
         return "" if done.returncode == 0 else f"{name}: {done.stderr[-2000:]}"
 
     with ThreadPoolExecutor(args.jobs) as pool:
         for failure in filter(None, pool.map(one, names)):
             print(failure, file=sys.stderr)
+
+
+def _name(one: str | dict[str, object]) -> str:
+    """Return the name of a set of an experiment file."""
+    if isinstance(one, dict) and one.get("name"):
+        return str(one["name"])
+    return Path(str(one if isinstance(one, str) else one["load"]).partition(":")[2]).name
 
 
 _shown: dict[str, float] = {}

@@ -27,6 +27,8 @@ EXPERIMENTS = {
     "peers-matched": ["peers.yaml", "--matched-length", "150"],
     "meta": ["meta.yaml", "--matched-length", "150"],
     "answers": ["answers.yaml"],
+    "selector-answers": ["selector-answers.yaml", "--table", "answers"],
+    "attacks": ["attacks.yaml", "--table", "attacks"],
     "segmentation": ["segmentation.yaml"],
     "segmentation-meta": ["segmentation-meta.yaml", "--matched-length", "160"],
 }
@@ -46,6 +48,8 @@ MODULES = {
         "--plot",
         str(HERE / "results" / "selectors.svg"),
     ],
+    "prompt-order": ["prompt_order"],
+    "anytime": ["anytime"],
     "perplexity-speed": ["perplexity_speed"],
     "perplexity-memory": ["perplexity_speed", "--memory", "2000000"],
     "chunker-cost": ["chunker_cost"],

@@ -107,6 +107,7 @@ def plot(results: Sequence[SetResult], path: Path) -> None:
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "ragkit", "svg.fonttype": "none"})  # the same file for the same numbers
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, panels = pyplot.subplots(1, len(results), figsize=(5.2 * len(results), 4.4), squeeze=False)
     for panel, result in zip(panels[0], results, strict=True):
@@ -121,6 +122,10 @@ def plot(results: Sequence[SetResult], path: Path) -> None:
             line = "-" if family.startswith("top_k") else ""
             panel.plot(*zip(*sorted(found), strict=True), linestyle=line, marker="o", markersize=4, label=family)
         panel.set(xscale="log", xlabel="tokens kept, mean", ylabel="evidence recall", title=result.name)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # no decade fits a panel: its minor labels overlap
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,.0f}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.grid(alpha=0.3)
         panel.legend(fontsize=7, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, format="svg", metadata={"Date": None})

@@ -10,13 +10,14 @@ Each part is a mapping with its `name` and that part's own options, which are th
     selector: {name: top_k, k: 5}
     controller: {name: feedback, rounds: 2}
     language_model: {name: local, model: SmolLM2-135M-Instruct}
+    kv_reuse: {policy: cachecraft, share: 0.15}
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -74,6 +75,42 @@ class LoadingConfig(BaseModel):
     """The field of a JSONL record that holds its id; records without it are named by their content."""
 
 
+class KvReuseConfig(BaseModel):
+    """How the keys and values of chunks are kept and used again by a local model (docs/kv_reuse.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: Literal["cachecraft", "epic", "hkvd", "query_probe", "random", "none", "full"] = "cachecraft"
+    """Which tokens of reused chunks are computed again; "full" reuses nothing."""
+    share: float = Field(default=0.15, ge=0, le=1)
+    """The share of the tokens of reused chunks that is computed again."""
+    alpha: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Where given, it takes the place of `share`: Cache-Craft's own rule of how much (eq. 12)."""
+    run_length: int = Field(default=8, ge=1)
+    """Tokens are computed again in runs of so many."""
+    order: Literal["best_last", "document", "cached"] = "best_last"
+    """The order of the sources in the prompt; "cached" puts them so that what is stored fits best."""
+    store: str | None = None
+    """Folder of the store; None: below ragkit's cache folder."""
+    memory_bytes: int = Field(default=2 << 30, ge=0)
+    disk_bytes: int = Field(default=16 << 30, ge=0)
+    device_bytes: int = Field(default=1 << 30, ge=0)
+    """Most bytes that stay on a GPU between requests."""
+    remote: str | None = None
+    """Address of a Valkey or Redis server behind the disk, as valkey://host:6379/0."""
+    remote_bytes: int = Field(default=64 << 30, ge=0)
+    admission: Literal["always", "reuse"] = "always"
+    """"always" keeps every chunk that was computed, "reuse" those that were shown before, not long ago."""
+    domain: str = ""
+    """Chunks are never used again across trust domains, such as tenants."""
+    gate: bool = True
+    """Check the quality on a fixed probe set before a model's first reuse."""
+    gate_divergence: float = Field(default=0.5, gt=0)
+    """Reuse stays off above this mean divergence (nats) of the first answer token from that of full recompute."""
+    sample_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests that are computed a second time in full, to count where the answers part."""
+
+
 class PipelineConfig(BaseModel):
     """Everything that decides what an index holds and how it is asked."""
 
@@ -92,6 +129,13 @@ class PipelineConfig(BaseModel):
     language_model: PartConfig = PartConfig(name="local")
     language: str = "english"
     """Language of the lexical stemmer, or "none"; languages without spaces are searched by character pairs anyway."""
+    kv_reuse: KvReuseConfig | None = None
+    """How chunks' keys and values are used again when questions are answered; None: they are not."""
+
+    @field_validator("kv_reuse", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("controller", mode="before")
     @classmethod
@@ -118,7 +162,8 @@ class PipelineConfig(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(step) for step in first["loc"])
             if first["type"] == "extra_forbidden":
-                model: type[BaseModel] = LoadingConfig if first["loc"][0] == "loading" else cls
+                sections: dict[object, type[BaseModel]] = {"loading": LoadingConfig, "kv_reuse": KvReuseConfig}
+                model = sections.get(first["loc"][0], cls)
                 valid = list(model.model_fields)
                 raise ConfigError(
                     f"{origin}: unknown key {key!r}.",

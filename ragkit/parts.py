@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pydantic import ValidationError
 
 from ragkit.budget import Meter
 from ragkit.chunkers.sentences import split_sentences
-from ragkit.config import PartConfig, PipelineConfig
+from ragkit.config import KvReuseConfig, PartConfig, PipelineConfig
 from ragkit.enriching import EnrichedChunker
 from ragkit.errors import ConfigError
 from ragkit.index.snapshot import Snapshot
@@ -31,11 +31,15 @@ from ragkit.protocols import (
 from ragkit.retrievers.store import Store
 from ragkit.selectors.trust import Trust, TrustedSelector, make_trust
 
+if TYPE_CHECKING:
+    from ragkit.cachecraft.language_model import ReusingLanguageModel
+
 RESOURCES = frozenset({"tokenizer", "embedder", "snapshot", "store", "count", "language_model", "progress"}) | {
     "reranker",
     "members",
     "meter",
     "sentences",
+    "make",
 }
 """What parts are given besides their options."""
 
@@ -165,11 +169,18 @@ def make_selector(
     chosen = _selector_part(config, name)
     embeds = embedder or (lambda: make_embedder(config))
     resources: dict[str, object] = {"count": count, "meter": meter}
+    if asks_for("selectors", chosen.name, "make"):  # it chooses another one for each question
+
+        def make(other: str, options: Mapping[str, object]) -> Selector:
+            inner = PartConfig(name=other, options=dict(options))
+            return make_selector(config, inner, count, embeds, language_model=language_model, meter=meter)
+
+        resources["make"] = make
     if asks_for("selectors", chosen.name, "reranker"):
         reranker = _named_reranker("selectors", chosen)
         if reranker is not None:
             reranker = _speaking("rerankers", reranker, config)
-            resources["reranker"] = make_reranker(reranker, embeds)
+            resources["reranker"] = make_reranker(reranker, embeds, meter)
         chosen = _without(chosen, "reranker")
     chosen, trust = _with_trust(_speaking("selectors", chosen, config))
     chosen, asked = _with_thinking("selectors", chosen, embeds, language_model)
@@ -205,8 +216,14 @@ def make_controller(
 
 
 def selector_part(config: PipelineConfig, name: str | None) -> PartConfig:
-    """Return the selector `name` as it is configured, with its default options where it is not the configured one."""
-    return config.selector if name in (None, config.selector.name) else PartConfig(name=str(name))
+    """Return the selector `name` as it is configured, with its default options where it is not the configured one.
+
+    "configured:FILE" is the selector `configured` with the agent in that file.
+    """
+    if name is None or name == config.selector.name:
+        return config.selector
+    short, colon, file = name.partition(":")
+    return PartConfig(name=short, options={"agent": file}) if colon else PartConfig(name=name)
 
 
 def with_least_trust(chosen: PartConfig, least: float) -> PartConfig:
@@ -245,17 +262,18 @@ def _with_thinking(
     return chosen, {**asked, **named}
 
 
-def make_reranker(chosen: PartConfig, embedder: Callable[[], Embedder]) -> Reranker:
+def make_reranker(chosen: PartConfig, embedder: Callable[[], Embedder], meter: Meter | None = None) -> Reranker:
     """Return the reranker `chosen`; no weights are loaded before they are needed.
 
-    `embedder` is called only where it is asked for. The option `model` names the language model of one that asks for
-    such a model, the option `rerankers` the members of a fusion (without it: cosine and bm25).
+    `embedder` is called only where it is asked for; what a language model does is charged to `meter`. The option
+    `model` names the language model of one that asks for such a model, the option `rerankers` the members of a fusion
+    (without it: cosine and bm25).
     """
-    resources: dict[str, object] = {}
+    resources: dict[str, object] = {"meter": meter}
     if asks_for("rerankers", chosen.name, "embedder"):
         resources["embedder"] = embedder()
     if asks_for("rerankers", chosen.name, "members"):
-        resources["members"] = [make_reranker(member, embedder) for member in _named_members(chosen)]
+        resources["members"] = [make_reranker(member, embedder, meter) for member in _named_members(chosen)]
         chosen = _without(chosen, "rerankers")
     chosen, asked = _with_language_model("rerankers", chosen)
     return cast(Reranker, _make("rerankers", chosen, **resources, **asked))
@@ -264,6 +282,30 @@ def make_reranker(chosen: PartConfig, embedder: Callable[[], Embedder]) -> Reran
 def make_language_model(config: PipelineConfig) -> LanguageModel:
     """Return the configured language model; no weights are loaded before they are needed."""
     return language_model(config.language_model)
+
+
+def make_reusing_model(config: PipelineConfig) -> ReusingLanguageModel:
+    """Return the configured language model, answering through chunk reuse; nothing is loaded before it is needed.
+
+    One model with the same settings is shared: its store has one writer. Raises UnsupportedError where the model is not
+    a local one.
+    """
+    from ragkit.cachecraft.language_model import ReusingLanguageModel
+    from ragkit.cachecraft.settings import store_folder
+    from ragkit.models.shared import shared_instance
+
+    chosen, settings = config.language_model, config.kv_reuse or KvReuseConfig()
+    watch = _WATCH.get()
+
+    def make() -> ReusingLanguageModel:
+        trace = None if watch is None else watch.trace
+        return ReusingLanguageModel(language_model(chosen), _made_once(chosen), settings, trace=trace)
+
+    if watch is not None or chosen.name not in BUILT_IN["language_models"]:
+        return make()
+    told = {"model": chosen.model_dump_json(), "config": settings.model_dump_json(), "folder": store_folder(settings)}
+    options = {key: str(value) for key, value in told.items()}
+    return cast("ReusingLanguageModel", shared_instance(ReusingLanguageModel, options, make))
 
 
 def language_model(chosen: PartConfig) -> LanguageModel:

@@ -6,15 +6,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, cast
 
 from ragkit.answering.closest import closest_sentences
 from ragkit.answering.prompt import source_limit
 from ragkit.budget import Budget, Meter
+from ragkit.cachecraft.report import collected_reports
 from ragkit.compatibility import check_built_alike, check_embedder
 from ragkit.config import PartConfig, PipelineConfig
+from ragkit.controllers.arranging import arranged
 from ragkit.controllers.once import Once
 from ragkit.controllers.question import PipelineQuestion
 from ragkit.controllers.sizes import resized
@@ -39,6 +42,7 @@ from ragkit.parts import (
     make_embedder,
     make_language_model,
     make_retriever,
+    make_reusing_model,
     make_selector,
     make_store,
     selector_part,
@@ -47,6 +51,10 @@ from ragkit.parts import (
 from ragkit.protocols import Chunker, Embedder, LanguageModel, Progress, Retriever
 from ragkit.retrievers.expansion import expand_hits
 from ragkit.schema import Answer, Chunked, Document, Hit, Selection
+
+if TYPE_CHECKING:
+    from ragkit.cachecraft.building import Built
+    from ragkit.cachecraft.language_model import ReusingLanguageModel
 
 
 class Pipeline:
@@ -93,6 +101,11 @@ class Pipeline:
     def language_model(self) -> LanguageModel:
         """The configured language model."""
         return make_language_model(self.config)
+
+    @cached_property
+    def reusing_model(self) -> ReusingLanguageModel:
+        """The configured language model, answering through chunk reuse; UnsupportedError if it is not a local one."""
+        return make_reusing_model(self.config)
 
     def index(self, sources: Sequence[str | Path], *, rebuild: bool = False) -> IndexReport:
         """Bring the index up to date with files and folders; return what was done.
@@ -184,15 +197,19 @@ class Pipeline:
         expand: int = 0,
         max_tokens: int = 128,
         budget: Budget | None = None,
+        kv_reuse: bool | None = None,
     ) -> Answer:
         """Return the language model's answer to `question` with the spans of the sources that support it.
 
-        `controller` is "feedback", "corrective" or a plugin's, "none" for none; None: the configured one. The answer's
+        `controller` is "feedback", "corrective" or a plugin's, "none" for none; None: the configured one. `kv_reuse`
+        lets a local model use the chunks' keys and values again (docs/kv_reuse.md); None: as configured. The answer's
         trace says what was considered, kept and cut, why, and what it cost (`ragkit.answering.explain`).
 
-        Raises what `retrieve` raises, ModelError if the model fails, BudgetExceededError before a limit is passed.
+        Raises what `retrieve` raises, ModelError if the model fails, BudgetExceededError before a limit is passed,
+        UnsupportedError where the model cannot reuse chunks.
         """
         meter = (budget or Budget()).meter()
+        reusing = self._reusing(kv_reuse)
         steering = make_controller(
             self.config, controller, embedder=lambda: self.embedder, language_model=lambda: self.language_model
         )
@@ -208,12 +225,40 @@ class Pipeline:
         def limiting() -> int:
             return source_limit(self.language_model, question, max_tokens)
 
-        asking = PipelineQuestion(question, k, limiting, meter, self.language_model, max_tokens, retrieving, selecting)
-        found = asking.finished((steering or Once()).control(asking))
-        found = replace(found, trace={**found.trace, "selector": chosen.name})
+        asking = PipelineQuestion(
+            question,
+            k,
+            limiting,
+            meter,
+            self.language_model if reusing is None else cast(LanguageModel, reusing),  # whose attributes are lazy
+            max_tokens,
+            retrieving,
+            selecting,
+            None if reusing is None else partial(self._arranged, question, reusing),
+        )
+        with collected_reports() as reports:
+            found = asking.finished((steering or Once()).control(asking))
+        reused = {"kv_reuse": reports[-1].as_dict()} if reports else {}
+        found = replace(found, trace={**found.trace, "selector": chosen.name, **reused})
         if found.citations or not found.trace["kept"]:
             return found
         return replace(found, closest=closest_sentences(question, asking.shown(found), self.embedder.embed_queries))
+
+    def build_cache(self, *, limit: int | None = None) -> Built:
+        """Compute the index's chunks ahead for reuse, those shown most lately first, and return what was done.
+
+        At most `limit` chunks, and as many as the store has room for; what is stored already is skipped. Raises
+        MissingIndexError, UnsupportedError where the model cannot reuse chunks.
+        """
+        from ragkit.cachecraft.building import build_chunks
+
+        rows = self.snapshot.live_rows().tolist()
+        texts = [stored.chunk.text for stored in self.snapshot.chunks(rows)]
+        model = self.reusing_model
+        with model.using(self._progress) as session:
+            return build_chunks(
+                session, texts, domain=model.config.domain, limit=limit, window=model.window, progress=self._progress
+            )
 
     def verify(self) -> VerifyReport:
         """Return the proof that the index is whole, or every problem found."""
@@ -241,8 +286,10 @@ class Pipeline:
         self._release()
 
     def close(self) -> None:
-        """Release the snapshot of the index."""
+        """Release the snapshot of the index; chunks that were kept for reuse are written."""
         self._release()
+        if "reusing_model" in self.__dict__:
+            self.reusing_model.flush()
 
     def __enter__(self) -> Pipeline:
         """Return the pipeline itself."""
@@ -295,6 +342,18 @@ class Pipeline:
             chunker_fingerprint=self.chunker.fingerprint,
             dimension=self.embedder.dimension,
         )
+
+    def _reusing(self, wanted: bool | None) -> ReusingLanguageModel | None:
+        """Return the model that answers through chunk reuse, None where that is off."""
+        on = self.config.kv_reuse is not None if wanted is None else wanted
+        return self.reusing_model if on else None
+
+    def _arranged(self, question: str, model: ReusingLanguageModel, selection: Selection) -> Selection:
+        """Return the selection in the order of the prompt, once the model is ready to answer through chunk reuse."""
+        if not selection.hits:
+            return selection
+        model.open(self._progress)
+        return arranged(question, selection, model.config.order, model.fitting_order)
 
     def _retriever(self, name: str) -> Retriever:
         if name not in self._retrievers:

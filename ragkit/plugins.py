@@ -63,6 +63,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "tree_search": "ragkit.selectors.tree_search:TreeSearchSelector",
         "rationale": "ragkit.selectors.rationale:RationaleSelector",
         "extractive": "ragkit.selectors.extractive:ExtractiveSelector",
+        "configured": "ragkit.selectors.configured:ConfiguredSelector",
     },
     "controllers": {
         "feedback": "ragkit.controllers.feedback:FeedbackController",

@@ -164,8 +164,9 @@ class Reranker(Protocol):
         """Return one score per text, shape (texts,); finite, and the same whatever else is in the batch.
 
         One that ranks the texts against each other has an attribute `listwise` that is true. Further attributes that
-        are used where a reranker has them: `calibration`, the name of the one that suits its scores, and
-        `count(texts)`, the tokens of texts in the unit of `window`.
+        are used where a reranker has them: `calibration`, the name of the one that suits its scores,
+        `count(texts)`, the tokens of texts in the unit of `window`, and `charged(meter)`, the same reranker with the
+        calls that it makes on a meter.
         """
         ...
 

@@ -22,6 +22,7 @@ from ragkit.cachecraft.records import pack_variant, unpack_variant
 from ragkit.cachecraft.tiers.counts import Counts
 
 _Result = TypeVar("_Result")
+_Row = tuple[str, bytes | str, bytes]
 _FORMAT = "1"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -71,14 +72,15 @@ class Catalog:
 
         def read(connection: sqlite3.Connection) -> list[tuple[Variant, Uses]]:
             rows = connection.execute(
-                "SELECT v.name, v.record, v.checksum, u.record, u.checksum FROM variants v "
+                "SELECT v.rowid, v.name, v.record, v.checksum, u.record, u.checksum FROM variants v "
                 "LEFT JOIN uses u ON u.name = v.name ORDER BY v.rowid"
             ).fetchall()
-            found = [_parsed(*row) for row in rows]
-            broken = [row[0] for row, one in zip(rows, found, strict=True) if one is None]
+            found = [_parsed(*row[1:]) for row in rows]
+            broken = [row[:1] for row, one in zip(rows, found, strict=True) if one is None]
             self._counts.add("row", len(broken))
             if not self._read_only:
-                _delete(connection, broken)
+                connection.executemany("DELETE FROM variants WHERE rowid = ?", broken)
+                connection.execute("DELETE FROM uses WHERE name NOT IN (SELECT name FROM variants)")
             return [one for one in found if one is not None]
 
         return self._attempt(read, [])
@@ -86,13 +88,13 @@ class Catalog:
     def add(self, variants: Iterable[Variant]) -> None:
         """Keep the metadata of variants, in one transaction."""
         records = [(variant.name, pack_variant(variant)) for variant in variants]
-        rows = [(name, record, _checksum(name, record)) for name, record in records]
+        rows: list[_Row] = [(name, record, _checksum(name, record)) for name, record in records]
         self._write(lambda connection: _insert(connection, "variants", rows))
 
     def note(self, uses: Mapping[str, Uses]) -> None:
         """Keep what is known of the uses of some variants, in one transaction."""
         records = [(name, json.dumps(list(numbers))) for name, numbers in uses.items()]
-        rows = [(name, record, _checksum(name, record.encode())) for name, record in records]
+        rows: list[_Row] = [(name, record, _checksum(name, record.encode())) for name, record in records]
         self._write(lambda connection: _insert(connection, "uses", rows))
 
     def remove(self, names: Iterable[str]) -> None:
@@ -152,6 +154,7 @@ class Catalog:
         mode = "ro" if self._read_only else "rwc"
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a flipped bit is a broken row, no error
         try:
             self._prepare(connection)
         except BaseException:
@@ -190,7 +193,7 @@ def _checksum(name: str, record: bytes) -> bytes:
     return xxhash.xxh3_64_digest(name.encode() + b"\0" + record)
 
 
-def _insert(connection: sqlite3.Connection, table: str, rows: list[tuple[str, bytes | str, bytes]]) -> None:
+def _insert(connection: sqlite3.Connection, table: str, rows: list[_Row]) -> None:
     connection.executemany(f"INSERT OR REPLACE INTO {table} (name, record, checksum) VALUES (?, ?, ?)", rows)
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ragkit.cli import ask, chunk, failure, index, models, query, repair, verify
+from ragkit.cli import ask, cache, chunk, failure, index, models, query, repair, train, verify
 from ragkit.cli import eval as evaluation
 
 app = typer.Typer(
@@ -36,7 +36,9 @@ app.command("chunk")(chunk.chunk)
 app.command("verify")(verify.verify)
 app.command("repair")(repair.repair)
 app.add_typer(models.app, name="models")
+app.add_typer(cache.app, name="cache")
 app.add_typer(evaluation.app, name="eval")
+app.add_typer(train.app, name="train")
 
 
 def _print_version(wanted: bool) -> None:

@@ -29,6 +29,14 @@ Llm = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show which chunks were considered, why each was kept or cut, and the cost.")
 ]
+KvReuse = Annotated[
+    bool | None,
+    typer.Option(
+        "--kv-reuse/--no-kv-reuse",
+        help="Keep the keys and values of chunks and use them again (local models); as configured where not given.",
+        show_default=False,
+    ),
+]
 MaxTokens = Annotated[
     int, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer, in the model's tokens.")
 ]
@@ -47,6 +55,7 @@ def ask(
     expand: options.Expand = 0,
     llm: Llm = None,
     max_tokens: MaxTokens = 128,
+    kv_reuse: KvReuse = None,
     explain: Explain = False,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -68,6 +77,7 @@ def ask(
             min_trust=min_trust,
             expand=expand,
             max_tokens=max_tokens,
+            kv_reuse=kv_reuse,
         )
     explanation = _explained(answer) if explain else None
     if as_json:
@@ -80,6 +90,10 @@ def ask(
             from ragkit.cli.explaining import show_explanation
 
             show_explanation(explanation)
+            if "kv_reuse" in answer.trace:
+                from ragkit.cli.explaining_reuse import show_reuse
+
+                show_reuse(answer.trace["kv_reuse"])
     return 0
 
 

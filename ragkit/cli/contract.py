@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, FiniteFloat
 
+from ragkit.cli.cache_replies import COMMANDS as CACHE
 from ragkit.cli.eval_replies import EvalReply, TuneReply
 from ragkit.cli.reply import Reply
 from ragkit.cli.text import encodable
+from ragkit.cli.train_agent_replies import COMMANDS as TRAINED
+from ragkit.cli.train_reranker_replies import RerankerReply
 
 if TYPE_CHECKING:
     from ragkit.answering.explain import Explanation
@@ -24,30 +27,11 @@ if TYPE_CHECKING:
     from ragkit.schema import Answer, Chunked, Citation, Document, Hit
 
 __all__ = [
-    "COMMANDS",
-    "AskReply",
-    "ChunkReply",
-    "ChunkingReply",
-    "CitationReply",
-    "ConsideredReply",
-    "ErrorReply",
-    "ExplanationReply",
-    "FailureReply",
-    "HitReply",
-    "IndexReply",
-    "JsonValue",
-    "ModelReply",
-    "ModelsReply",
-    "PartReply",
-    "ProblemReply",
-    "QueryReply",
-    "RepairReply",
-    "Reply",
-    "SpentReply",
-    "TextReply",
-    "VerifyReply",
-    "finite",
-]
+    "COMMANDS", "AskReply", "ChunkReply", "ChunkingReply", "CitationReply", "ConsideredReply", "ErrorReply",
+    "ExplanationReply", "FailureReply", "HitReply", "IndexReply", "JsonValue", "ModelReply", "ModelsReply",
+    "PartReply", "ProblemReply", "QueryReply", "RepairReply", "Reply", "RerankerReply", "SpentReply", "TextReply",
+    "VerifyReply", "finite",
+]  # fmt: skip
 
 JsonValue = str | bool | int | FiniteFloat | None
 
@@ -418,7 +402,10 @@ COMMANDS: dict[str, type[Reply]] = {
     "eval run": EvalReply,
     "eval score": EvalReply,
     "eval tune": TuneReply,
+    "train reranker": RerankerReply,
+    **TRAINED,
     "models": ModelsReply,
+    **CACHE,
     "verify": VerifyReply,
     "repair": RepairReply,
     "errors": ErrorReply,

@@ -55,7 +55,8 @@ def _why(row: Considered) -> Text:
 
 
 def _decisions(explanation: Explanation) -> Iterator[str]:
-    """Yield what rationales asked for, and what each round of a controller came to."""
+    """Yield which settings were chosen, what rationales asked for, and what each round of a controller came to."""
+    yield from _agent(explanation.selection.get("agent", {}))
     for number, one in enumerate(explanation.selection.get("rationales", ()), 1):
         yield f"Rationale {number} ({explanation.selection.get('source')}): {one['need']}"
     if explanation.selection.get("all_rejected"):
@@ -65,6 +66,20 @@ def _decisions(explanation: Explanation) -> Iterator[str]:
         yield f"Round {one['round']} of {controller['name']}: {_round(one)}"
     if controller:
         yield f"{controller['name']} stopped: {controller['stopped']}"
+
+
+def _agent(agent: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which settings the agent of `configured` chose, why, and which known questions it asked."""
+    if not agent:
+        return
+    yield f"Settings of this question: {agent['settings']}; {agent['reason']}"
+    candidates = agent["candidates"]
+    if candidates["given"] < candidates["trained"]:
+        yield f"The agent was trained on {candidates['trained']} chunks a question; {candidates['given']} were given."
+    for number, one in enumerate(agent["neighbours"], 1):
+        worth = "not known" if one["chosen"] is None else f"{one['chosen']:.3f}"
+        like = f"cosine {one['cosine']:.2f}; best: {one['best']}; chosen: {worth}"
+        yield f"Neighbour {number} ({like}): {one['question']}"
 
 
 def _round(one: Mapping[str, Any]) -> str:

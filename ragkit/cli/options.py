@@ -71,7 +71,7 @@ Selector = Annotated[
         "--selector",
         metavar="NAME",
         help="What to keep of the hits: top_k, mmr, score_cut (until scores fall), tree_search (best set in a budget), "
-        "rationale (METEORA), extractive (their best sentences).",
+        "rationale (METEORA), extractive (their best sentences), configured:FILE (chosen by a trained agent).",
     ),
 ]
 Controller = Annotated[

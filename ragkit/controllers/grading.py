@@ -60,11 +60,13 @@ class RerankerGrader:
         """The reranker and the calibration."""
         return f"{self.reranker.name} ({self._calibration.name})"
 
-    def grades(self, question: str, texts: Sequence[str], meter: Meter) -> Scores:  # noqa: ARG002 - rerankers have none
+    def grades(self, question: str, texts: Sequence[str], meter: Meter) -> Scores:
         """Return the calibrated scores; raise UsageError where one is not from 0 to 1."""
         if not texts:
             return np.zeros(0)
-        scores = finite(self.reranker.score(question, texts), f"scores of {self.reranker.name}")
+        charged = getattr(self.reranker, "charged", None)  # those that ask a language model have it
+        reranker: Reranker = self.reranker if charged is None else charged(meter)
+        scores = finite(reranker.score(question, texts), f"scores of {self.reranker.name}")
         found = self._calibration(scores)
         if found.min() < 0 or found.max() > 1 + 1e-9:
             raise UsageError(

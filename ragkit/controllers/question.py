@@ -16,6 +16,8 @@ Retrieve = Callable[[str, int, str | None], list[Hit]]
 Select = Callable[[str, Sequence[Hit], int], Selection]
 """Selects for (question, hits, how much larger)."""
 
+Arrange = Callable[[Selection], Selection]
+
 
 @dataclass(slots=True)
 class PipelineQuestion:
@@ -29,6 +31,8 @@ class PipelineQuestion:
     max_tokens: int
     retrieving: Retrieve
     selecting: Select
+    arranging: Arrange | None = None
+    """Puts what was selected into the order of the prompt; None: as the selection says."""
     seconds: dict[str, float] = field(default_factory=dict)
     _shown: dict[str, Hit] = field(default_factory=dict)
     _limit: int | None = None
@@ -60,6 +64,10 @@ class PipelineQuestion:
 
     def answer(self, selection: Selection, hits: Sequence[Hit]) -> Answer:
         """Return the answer from `selection`."""
+        if self.arranging is not None:
+            started = time.perf_counter()
+            selection = self.arranging(selection)
+            self._took("arrange", time.perf_counter() - started)
         self._shown |= {hit.chunk_id: hit for hit in selection.hits}
         found = answer(self.question, selection, self.model, max_tokens=self.max_tokens, meter=self.meter, hits=hits)
         for stage, seconds in found.trace["seconds"].items():

@@ -51,7 +51,7 @@ def cost_rows(part: SetResult) -> list[CostRow]:
     return [
         CostRow(run.system, phase, run.cost[phase], len(part.queries))
         for run in part.runs
-        for phase in ("answers", "index", "judge")
+        for phase in ("answers", "selection", "index", "judge")
         if phase in run.cost
     ]
 
@@ -68,7 +68,7 @@ def per_question(run: SystemRun, unit: str, questions: int) -> float | None:
 
 
 def _values(run: SystemRun, unit: str) -> Iterator[float | None]:
-    for phase in ("answers", "index"):
+    for phase in ("answers", "selection", "index"):
         spent = run.cost.get(phase)
         if spent is None:
             continue
@@ -76,5 +76,5 @@ def _values(run: SystemRun, unit: str) -> Iterator[float | None]:
             yield spent.prompt_tokens + spent.reply_tokens
         elif unit == "dollars":
             yield spent.dollars
-        elif phase == "answers":
+        elif phase != "index":
             yield spent.seconds

@@ -18,6 +18,7 @@ from ragkit.eval.types import Retrieved
 
 Span = tuple[int, int]
 Ints = NDArray[np.int64]
+Rejected = tuple[str, int, int, tuple[str, ...]]
 
 DIGITS = 10
 """Binary digits that scores and seconds keep: three decimal ones. Ranks are the order of the hits, not the scores."""
@@ -36,6 +37,16 @@ class SystemHits(BaseModel):
     """Time of search and selection; embedding the question is not in it."""
     ranked: bool = True
     """False for selectors that return document order."""
+    ordered: bool = False
+    """Whether the prompt shows the hits in this order; else the best stands last in it."""
+    ranks: list[int] = []
+    """Ranks of the hits where they are not 1, 2, 3, ..."""
+    parts: list[int] = []
+    """For each hit the number of the chunk that it is a part of, -1 for a whole chunk; empty: all are whole."""
+    rejected: list[Rejected] = []
+    """What the selector turned out with a flag: document, start, end, flags."""
+    asked: tuple[int, int, int, float] = (0, 0, 0, 0.0)
+    """What the selector's language model was asked: calls, tokens of prompts and replies, seconds; not in columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +55,7 @@ class Hits(Sequence[SystemHits]):
 
     `spans` has the columns document (its place in `documents`), start, end, tokens, without repetitions and in order;
     `hit` holds the rows of all hits, one query after the other; query i has those from `ends[i]` to `ends[i + 1]`.
+    `rank` and `part` are as long as `hit`; `rejected` has an entry for each query where any has one, else none.
     """
 
     documents: tuple[str, ...]
@@ -53,13 +65,18 @@ class Hits(Sequence[SystemHits]):
     scores: NDArray[np.float32]
     seconds: NDArray[np.float32]
     ranked: NDArray[np.bool_]
+    ordered: NDArray[np.bool_]
+    rank: Ints
+    part: Ints
+    rejected: tuple[tuple[Rejected, ...], ...] = ()
 
     @classmethod
     def of(cls, lists: Iterable[SystemHits]) -> Hits:
         """Return `lists` in columns; raise ContractError for one whose parts differ in length."""
         found = list(lists)
         for place, one in enumerate(found):
-            if not len(one.documents) == len(one.spans) == len(one.tokens) == len(one.scores):
+            sizes = {len(one.spans), len(one.tokens), len(one.scores), *(len(x) for x in (one.ranks, one.parts) if x)}
+            if sizes != {len(one.documents)}:
                 raise ContractError(
                     f"List {place} of hits: {len(one.documents)} documents, {len(one.spans)} spans, {len(one.tokens)} "
                     f"token counts and {len(one.scores)} scores.",
@@ -84,6 +101,10 @@ class Hits(Sequence[SystemHits]):
             rounded(list(chain.from_iterable(one.scores for one in found)), DIGITS),
             rounded([one.seconds for one in found], DIGITS),
             np.array([one.ranked for one in found], np.bool_),
+            np.array([one.ordered for one in found], np.bool_),
+            _joined([one.ranks or range(1, len(one.documents) + 1) for one in found]),
+            _joined([one.parts or [-1] * len(one.documents) for one in found]),
+            tuple(tuple(one.rejected) for one in found) if any(one.rejected for one in found) else (),
         )
 
     def __len__(self) -> int:
@@ -108,12 +129,18 @@ class Hits(Sequence[SystemHits]):
             scores=self.scores[part].tolist(),
             seconds=float(self.seconds[at]),
             ranked=bool(self.ranked[at]),
+            ordered=bool(self.ordered[at]),
+            ranks=[] if (self.rank[part] == np.arange(1, len(rows) + 1)).all() else self.rank[part].tolist(),
+            parts=[] if (self.part[part] < 0).all() else self.part[part].tolist(),
+            rejected=list(self.rejected[at]) if self.rejected else [],
         )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Hits):
             return NotImplemented
-        return all(np.array_equal(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        columns = [one.name for one in fields(self) if one.name not in ("documents", "rejected")]
+        same = (self.documents, self.rejected) == (other.documents, other.rejected)
+        return same and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in columns)
 
     __hash__ = None  # type: ignore[assignment] # its arrays can be changed
 
@@ -149,7 +176,21 @@ class Hits(Sequence[SystemHits]):
             "scores": written(np.diff(self.scores.view(np.int32), prepend=np.int32(0)).view(np.uint32)),
             "seconds": written(self.seconds),
             "ranked": written(self.ranked),
+            **self._encoded_selection(),
         }
+
+    def _encoded_selection(self) -> dict[str, Any]:
+        """Return what is not as it is for a list of whole chunks from a retriever."""
+        found: dict[str, Any] = {}
+        if self.ordered.any():
+            found["ordered"] = written(self.ordered)
+        if (self.rank != _places(self.ends)).any():
+            found["rank"] = written(self.rank)
+        if (self.part >= 0).any():
+            found["part"] = written(self.part)
+        if self.rejected:
+            found["rejected"] = [list(own) for own in self.rejected]
+        return found
 
     @classmethod
     def decoded(cls, content: Mapping[str, Any]) -> Hits:
@@ -169,22 +210,29 @@ class Hits(Sequence[SystemHits]):
             )
         )
         scores = np.cumsum(column["scores"].astype(np.uint32), dtype=np.uint32).view(np.float32)
+        ends = _ends(column["counts"])
+        extra = {name: read_column(content[name]) for name in ("ordered", "rank", "part") if name in content}
         made = cls(
             documents,
             spans,
             column["hit"].astype(np.int64),
-            _ends(column["counts"]),
+            ends,
             scores,
             column["seconds"],
             column["ranked"].astype(np.bool_),
+            extra.get("ordered", np.zeros(len(column["ranked"]))).astype(np.bool_),
+            extra.get("rank", _places(ends)).astype(np.int64),
+            extra.get("part", np.full(int(ends[-1]), -1)).astype(np.int64),
+            _rejections(content.get("rejected", [])),
         )
         made._check()
         return made
 
     def _check(self) -> None:
         """Raise ValueError if the columns do not fit together."""
-        sizes = {len(self.hit), len(self.scores), int(self.ends[-1])}
-        lists = {len(self.seconds), len(self.ranked), len(self.ends) - 1}
+        sizes = {len(self.hit), len(self.scores), len(self.rank), len(self.part), int(self.ends[-1])}
+        lists = {len(self.seconds), len(self.ranked), len(self.ordered), len(self.ends) - 1}
+        lists |= {len(self.rejected)} if self.rejected else set()
         outside = len(self.hit) and int(self.hit.max()) >= len(self.spans)
         unnamed = len(self.spans) and not 0 <= int(self.spans[:, 0].min()) <= int(self.spans[-1, 0]) < len(
             self.documents
@@ -253,3 +301,23 @@ class HitsByQuery(Mapping[str, SystemHits]):
 def _ends(counts: Sequence[int] | NDArray[Any]) -> Ints:
     """Return where each list begins, and behind the last where it ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(counts, np.int64))])
+
+
+def _places(ends: Ints) -> Ints:
+    """Return for each hit its place in its list, from 1."""
+    return np.arange(1, int(ends[-1]) + 1) - np.repeat(ends[:-1], np.diff(ends))
+
+
+def _joined(lists: Sequence[Sequence[int]]) -> Ints:
+    return np.fromiter(chain.from_iterable(lists), np.int64)
+
+
+def _rejections(content: Any) -> tuple[tuple[Rejected, ...], ...]:
+    """Return what `encoded` wrote of rejected hits; raise ValueError for anything else."""
+    try:
+        return tuple(
+            tuple((str(name), int(start), int(end), tuple(map(str, flags))) for name, start, end, flags in own)
+            for own in content
+        )
+    except (TypeError, ValueError):
+        raise ValueError("are rejected hits that are none") from None

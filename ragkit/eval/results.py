@@ -35,12 +35,15 @@ class ModelRecord(Model):
 
 
 class Call(Model):
-    """One question to a model."""
+    """What a model was asked for one answer: one prompt, or with a controller those of all its rounds."""
 
     prompt_tokens: int
     reply_tokens: int
     seconds: float
     """The mean over its batch; what it once took where a cache answered."""
+    calls: int = 1
+    rounds: int = 1
+    """Of a controller."""
 
 
 class Judged(Model):
@@ -147,6 +150,8 @@ class QueryRecord(Model):
     """Relevance of each evidence span; all 1 if empty."""
     answerable: bool = True
     scope: str | None
+    targets: list[str] = []
+    """What an attacker wants to be said."""
 
 
 class SetResult(Model):
@@ -173,6 +178,8 @@ class SetResult(Model):
     """The system that the others were compared with on this set."""
     notes: list[str] = []
     """What a reader of the figures should know, such as a budget that the retrieved chunks did not fill."""
+    poisoned: list[str] = []
+    """Ids of the documents that an attacker wrote, of those that any system kept or turned out."""
 
     @model_serializer(mode="wrap")
     def _shared(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

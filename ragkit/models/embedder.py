@@ -16,7 +16,7 @@ from ragkit.errors import RagkitWarning
 from ragkit.identity import content_hash
 from ragkit.models.hub import model_folder
 from ragkit.models.known import KNOWN
-from ragkit.models.profile import EmbedderProfile, folder_fingerprint, read_profile
+from ragkit.models.profile import EmbedderProfile, read_profile, weights_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.protocols import Progress, Vectors
 from ragkit.schema import Chunked
@@ -79,8 +79,7 @@ class SentenceTransformerEmbedder:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the weights and everything else that changes a vector; equal on every machine."""
-        known = KNOWN.get(self.name)
-        weights = known.weights_hash if known else folder_fingerprint(self._folder)
+        weights = weights_fingerprint(self.name, lambda: self._folder)
         return content_hash(
             "sentence transformer",
             weights=weights,

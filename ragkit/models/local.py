@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,11 +19,10 @@ from ragkit.identity import content_hash
 from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
 from ragkit.models.arrival import Arrival, Arrived
 from ragkit.models.hub import model_folder
-from ragkit.models.known import KNOWN
 from ragkit.models.local_records import parsed_record
 from ragkit.models.local_windows import fitting_windows
 from ragkit.models.number_format import number_format
-from ragkit.models.profile import folder_fingerprint
+from ragkit.models.profile import weights_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.protocols import Progress, Prompt, Record
 
@@ -85,8 +85,7 @@ class LocalLanguageModel:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the weights, the number format as it was asked for, and a window shorter than the model's."""
-        known = KNOWN.get(self.name)
-        weights = known.weights_hash if known else folder_fingerprint(self._folder)
+        weights = weights_fingerprint(self.name, lambda: self._folder)
         read: dict[str, int] = {} if self.window == self._positions else {"window": self.window}  # scoring windows
         return content_hash("local language model", weights=weights, dtype=self._dtype, **read)
 
@@ -99,6 +98,12 @@ class LocalLanguageModel:
     def template_tokens(self) -> int:
         """Tokens that the chat template puts around a message."""
         return len(self._loaded.prompt_ids("x")) - self.count(["x"])[0]
+
+    @contextmanager
+    def loaded(self) -> Iterator[Engine]:
+        """Yield the model with its tokenizer and weights, to one caller at a time."""
+        with self._lock:
+            yield self._loaded
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ragkit.errors import ModelError
 from ragkit.identity import content_hash
+from ragkit.models.known import KNOWN
 
 _PADDED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"}
 """Model types whose first two positions are taken by padding."""
@@ -69,6 +71,15 @@ def read_profile(folder: Path) -> EmbedderProfile:
         positions -= 2
     advised = _json(folder / "sentence_bert_config.json", missing={}).get("max_seq_length")
     return EmbedderProfile(width, positions, advised, _special_tokens(folder), pooling, normalised)
+
+
+def weights_fingerprint(name: str, folder: Callable[[], Path]) -> str:
+    """Return what identifies the weights of the model `name`: the pinned hash of a known one, else its folder's.
+
+    `folder` is called only for a model that is not known, which may have to be fetched for it.
+    """
+    known = KNOWN.get(name)
+    return known.weights_hash if known else folder_fingerprint(folder())
 
 
 def folder_fingerprint(folder: Path) -> str:

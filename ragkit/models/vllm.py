@@ -22,11 +22,10 @@ from ragkit.models.inprocess.bill import Bill
 from ragkit.models.inprocess.calls import Answer, Call, answer_all, check_window
 from ragkit.models.inprocess.engine import Engine, EngineSettings, engine, keep_quiet, require_vllm
 from ragkit.models.inprocess.vocabulary import Vocabulary
-from ragkit.models.known import KNOWN
 from ragkit.models.local_records import parsed_record
 from ragkit.models.local_windows import fitting_windows
 from ragkit.models.number_format import number_format
-from ragkit.models.profile import folder_fingerprint
+from ragkit.models.profile import weights_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.protocols import Progress, Prompt, Record, Segment
 
@@ -104,8 +103,7 @@ class VllmLanguageModel:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the weights, the number format as it was asked for, and a window shorter than the model's."""
-        known = KNOWN.get(self.name)
-        weights = known.weights_hash if known else folder_fingerprint(self._folder)
+        weights = weights_fingerprint(self.name, lambda: self._folder)
         read: dict[str, int] = {} if self.window == self._positions else {"window": self.window}  # scoring windows
         return content_hash("vllm language model", weights=weights, dtype=self._dtype, **read)
 

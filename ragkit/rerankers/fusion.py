@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ragkit.budget import Meter
 from ragkit.errors import ConfigError
 from ragkit.identity import content_hash
 from ragkit.protocols import Reranker
@@ -49,6 +50,11 @@ class FusionReranker:
             )
         self._members, self._weights, self._method, self._constant = tuple(members), weights, method, constant
         self._calibrations = [_calibration(member) for member in members]
+
+    def charged(self, meter: Meter) -> FusionReranker:
+        """Return this fusion with the calls of its members on `meter`, where they make any."""
+        members = [one.charged(meter) if hasattr(one, "charged") else one for one in self._members]
+        return FusionReranker(members, self._method, self._weights, self._constant)
 
     @cached_property
     def listwise(self) -> bool:

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from ragkit.budget import Budget
+from ragkit.budget import Budget, Meter
 from ragkit.errors import ModelError
 from ragkit.identity import content_hash
+from ragkit.inference import TokenScores
 from ragkit.protocols import LanguageModel
 from ragkit.scoring.order import Scores
 
@@ -30,11 +31,21 @@ class LikelihoodReranker:
     calibration = "exp"
     """What "auto" stands for here."""
 
-    def __init__(self, language_model: LanguageModel, bridge: str = _BRIDGE, budget: Budget | None = None) -> None:
-        """Ask `language_model`; `bridge` stands between text and question, `budget` limits each call of `score`."""
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        bridge: str = _BRIDGE,
+        budget: Budget | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        """Ask `language_model`; `bridge` stands between text and question, `budget` limits each call of `score`.
+
+        `meter` is charged for all calls, as its stage "rerank".
+        """
         self._model = language_model
         self._bridge = bridge
         self._budget = budget
+        self._meter = meter
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,11 +70,42 @@ class LikelihoodReranker:
         if not texts:
             return np.zeros(0)
         contexts = [text + self._bridge for text in texts]
-        meter = None if self._budget is None else self._budget.meter()
-        scored = self._model.score([query] * len(texts), contexts=contexts, meter=meter)
+        scored = self._scored([query] * len(texts), contexts)
         means = np.array([-float(np.mean(one.nll, dtype=np.float64)) if len(one.nll) else 0.0 for one in scored])
         if not np.isfinite(means).all():
             raise ModelError(
                 f"{self._model.name} gave a log-likelihood that is not a number.", hint="Name another language model."
             )
         return means
+
+    def charged(self, meter: Meter) -> LikelihoodReranker:
+        """Return this reranker with its calls on `meter`."""
+        return LikelihoodReranker(self._model, self._bridge, self._budget, meter)
+
+    def _scored(self, questions: Sequence[str], contexts: Sequence[str]) -> list[TokenScores]:
+        """Return the token scores of the questions; what a limited call spends is booked even where it fails."""
+        booked = None if self._meter is None else self._meter.stage("rerank")
+        if self._budget is None:
+            return self._model.score(questions, contexts=contexts, meter=booked)
+        limited = self._budget.meter()
+        try:
+            return self._model.score(questions, contexts=contexts, meter=limited)
+        finally:
+            if booked is not None:
+                _add(booked, limited)
+
+
+def _add(meter: Meter, spent: Meter) -> None:
+    """Book on `meter` what another one was charged."""
+    for row in spent.report()["stages"].values():
+        priced = row["unpriced"] < row["calls"] or row["dollars"]
+        meter.record(
+            "rerank",
+            tokens=row["tokens"] - row["prompt_tokens"] - row["reply_tokens"],
+            prompt_tokens=row["prompt_tokens"],
+            reply_tokens=row["reply_tokens"],
+            calls=row["calls"],
+            cached=row["cached"],
+            dollars=row["dollars"] if priced else None,
+            seconds=row["seconds"],
+        )

@@ -21,7 +21,7 @@ from ragkit.errors import ModelError
 from ragkit.identity import content_hash
 from ragkit.models.hub import model_folder
 from ragkit.models.known import KNOWN
-from ragkit.models.profile import folder_fingerprint, read_profile
+from ragkit.models.profile import read_profile, weights_fingerprint
 from ragkit.models.tokenizer import HfTokenizer
 from ragkit.scoring.order import Scores
 
@@ -45,8 +45,7 @@ class MaxSimReranker:
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the weights and the window."""
-        known = KNOWN.get(self._model)
-        weights = known.weights_hash if known else folder_fingerprint(self._folder)
+        weights = weights_fingerprint(self._model, lambda: self._folder)
         return content_hash("maxsim reranker", version=1, weights=weights, window=self.window)
 
     @cached_property

@@ -12,6 +12,7 @@ import numpy as np
 
 from ragkit.errors import ConfigError, UsageError
 from ragkit.identity import content_hash
+from ragkit.protocols import Reranker
 from ragkit.scoring.order import Scores, finite
 
 Scale = Literal["probability", "cosine", "logit", "unbounded"]
@@ -76,6 +77,8 @@ class Isotonic:
 
     scores: tuple[float, ...]
     values: tuple[float, ...]
+    scorer: str = ""
+    """Fingerprint of the reranker whose scores it was learnt from; empty where that is not known."""
 
     name = "isotonic"
 
@@ -117,18 +120,23 @@ class Isotonic:
 
     @classmethod
     def read(cls, path: Path) -> Isotonic:
-        """Return the calibration in a JSON file {"scores": [...], "values": [...]}; raise ConfigError if it is none."""
+        """Return the calibration in a JSON file {"scores": [...], "values": [...]}; raise ConfigError if it is none.
+
+        A `scorer` is read where there is one, other keys are left alone.
+        """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(map(float, content["scores"])), tuple(map(float, content["values"])))
+            scores, values = (tuple(map(float, content[key])) for key in ("scores", "values"))
+            return cls(scores, values, str(content.get("scorer", "")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path} is no isotonic calibration: {error}.", hint="Write one with Isotonic.fit(...).write(path)."
+                f"{path} is no isotonic calibration: {error}.", hint="Write one with: ragkit train calibration."
             ) from error
 
     def write(self, path: Path) -> None:
         """Write the calibration as JSON."""
-        path.write_text(json.dumps({"scores": self.scores, "values": self.values}) + "\n", encoding="utf-8")
+        content = {"scores": self.scores, "values": self.values, "scorer": self.scorer}
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     def __call__(self, scores: Scores) -> Scores:
         """Return the calibrated scores."""
@@ -147,6 +155,17 @@ BY_SCALE: Mapping[Scale, Plain] = {
     "unbounded": Plain("none"),
 }
 """What "auto" stands for; a rule of ratios refuses unbounded scores once one is negative."""
+
+
+def check_scorer(calibration: Calibration, reranker: Reranker) -> None:
+    """Raise ConfigError if `calibration` was learnt from the scores of another reranker than this one."""
+    learnt = getattr(calibration, "scorer", "")
+    if learnt and learnt != reranker.fingerprint:
+        raise ConfigError(
+            f"The calibration was learnt from the scores of another reranker than {reranker.name}: fingerprint "
+            f"{learnt[:12]}, not {reranker.fingerprint[:12]}.",
+            hint="Train it for this one with: ragkit train calibration, or name the reranker that it was trained for.",
+        )
 
 
 def _rescaled(scores: Scores) -> Scores:

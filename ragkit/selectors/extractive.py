@@ -3,7 +3,8 @@
 EXIT reads a document, the question and one sentence, takes r = P(Yes) / (P(Yes) + P(No)), and keeps r >= 0.5 in the
 original order. `scorer: yes_no` is that with any language model; the published one was trained for it, others were not.
 `scorer: cosine`, the default, asks the embedder and costs no model call; `scorer: fusion` asks the embedder and the
-question's words, and keeps the best sentences of all chunks together, within a budget.
+question's words, and keeps the best sentences of all chunks together, within a budget; `scorer: reranker` asks the
+reranker that is named beside it, such as a cross-encoder from `ragkit train reranker`, which `fusion` can hear too.
 """
 
 from __future__ import annotations
@@ -16,31 +17,35 @@ import numpy as np
 
 from ragkit.budget import Meter
 from ragkit.errors import ConfigError, ContractError, UsageError
-from ragkit.protocols import Corpus, Embedder, LanguageModel
+from ragkit.protocols import Corpus, Embedder, LanguageModel, Reranker
 from ragkit.schema import Hit, Selection
 from ragkit.scoring.cut import Cut, Policy, explained
 from ragkit.scoring.drop import Drop
+from ragkit.scoring.fixed import Fixed
 from ragkit.scoring.named import make_policy
 from ragkit.scoring.order import ChunkScore, descending
 from ragkit.scoring.threshold import Threshold
 from ragkit.scoring.within import Within
 from ragkit.selectors.extractive_budget import Budget
 from ragkit.selectors.extractive_fusion import FusedSentences
+from ragkit.selectors.extractive_judging import JudgedSentences
 from ragkit.selectors.extractive_parts import Narrowing
 from ragkit.selectors.extractive_scoring import CosineSentences, SentenceScorer, Split, YesNoSentences
 from ragkit.selectors.fitting import Count, Fitting
 
-Scorer = Literal["cosine", "fusion", "yes_no"]
+Scorer = Literal["cosine", "fusion", "reranker", "yes_no"]
 
 _AUTO: Mapping[Scorer, Policy] = {
     "cosine": Drop(g=0.4, min_k=3, compare_to="anchor"),
     "fusion": Within(1.5),
+    "reranker": Fixed(1_000_000),
     "yes_no": Threshold(),
 }
 """Cosines have no scale of their own: what reaches 60 % of the best sentence. Fused scores have no zero: a distance
-from the best, in standard deviations. EXIT's own rule for yes and no."""
-_AUTO_K: Mapping[Scorer, int | None] = {"cosine": None, "fusion": 20, "yes_no": None}
-_AUTO_SHARE: Mapping[Scorer, float | None] = {"cosine": None, "fusion": 0.6, "yes_no": None}
+from the best, in standard deviations. What a reranker's scores mean differs by its training: the budget alone cuts.
+EXIT's own rule for yes and no."""
+_AUTO_K: Mapping[Scorer, int | None] = {"cosine": None, "fusion": 20, "reranker": 20, "yes_no": None}
+_AUTO_SHARE: Mapping[Scorer, float | None] = {"cosine": None, "fusion": 0.6, "reranker": 0.5, "yes_no": None}
 
 
 class ExtractiveSelector:
@@ -61,7 +66,9 @@ class ExtractiveSelector:
         context: float = 0.5,
         neighbours: int = 1,
         language: str = "english",
+        weight: float = 5.0,
         embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
         language_model: LanguageModel | None = None,
         sentences: Split | None = None,
         count: Count | None = None,
@@ -70,19 +77,22 @@ class ExtractiveSelector:
         """Narrow hits to sentences.
 
         Args:
-            scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`), or
-                yes_no (label probabilities of the language model, one prompt a sentence).
+            scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`),
+                reranker (see `JudgedSentences`), or yes_no (label probabilities of the language model, one prompt a
+                sentence).
             policy: Where the sentences of all hits, best first, are cut: drop, elbow, share, fixed, threshold, within,
                 or auto: for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at least),
-                for fusion within 1.5 of the best.
-            k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion, else all.
+                for fusion within 1.5 of the best, for reranker only `share`.
+            k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion and reranker, else all.
             share: Sentences are kept, best first, up to this share of the tokens of the best `of` hits; None: no such
-                budget; auto: 0.6 for fusion, else none. Needs `count`.
+                budget; auto: 0.6 for fusion, 0.5 for reranker, else none. Needs `count`.
             of: How many of the best hits `share` speaks of.
             context: Weight of a sentence's neighbours in cosine, 0 to 1.
-            neighbours: How many on each side.
+            neighbours: How many on each side, for cosine and reranker.
             language: Of the words that fusion compares, as in the lexical index.
+            weight: Of the reranker in fusion, whose five other views weigh 1 each.
             embedder: Compares sentences with the question.
+            reranker: Judges sentences, for reranker and, where one is given, for fusion.
             language_model: Says yes or no.
             sentences: Splits a text.
             count: Measures texts in the answering model's tokens.
@@ -102,14 +112,8 @@ class ExtractiveSelector:
         self._budget = None if share is None else Budget(share, of)
         self._split = _given(sentences, "sentences", scorer)
         self._count = count
-        self._scorer: SentenceScorer
-        match scorer:
-            case "cosine":
-                self._scorer = CosineSentences(_given(embedder, "embedder", scorer), context, neighbours)
-            case "fusion":
-                self._scorer = FusedSentences(_given(embedder, "embedder", scorer), language)
-            case "yes_no":
-                self._scorer = YesNoSentences(_given(language_model, "language_model", scorer), meter)
+        options = (context, neighbours, language, weight)
+        self._scorer = _made(scorer, options, embedder=embedder, reranker=reranker, model=language_model, meter=meter)
 
     def select(
         self,
@@ -241,6 +245,29 @@ def _reason(item: Narrowing, scores: np.ndarray[Any, Any], cut: Cut, refused: st
 
 _SLACK = 4
 """Tokens that a sentence may need less beside its neighbours than alone; what is longer is not measured again."""
+
+
+def _made(
+    scorer: Scorer,
+    options: tuple[float, int, str, float],
+    *,
+    embedder: Embedder | None,
+    reranker: Reranker | None,
+    model: LanguageModel | None,
+    meter: Meter | None,
+) -> SentenceScorer:
+    """Return the scorer; `options` are context, neighbours, language and weight."""
+    context, neighbours, language, weight = options
+    judged = None if reranker is None else JudgedSentences(reranker, neighbours)
+    match scorer:
+        case "cosine":
+            return CosineSentences(_given(embedder, "embedder", scorer), context, neighbours)
+        case "fusion":
+            return FusedSentences(_given(embedder, "embedder", scorer), language, judged, weight)
+        case "reranker":
+            return JudgedSentences(_given(reranker, "reranker", scorer), neighbours)
+        case "yes_no":
+            return YesNoSentences(_given(model, "language_model", scorer), meter)
 
 
 def _given(resource: Any, name: str, scorer: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.errors import ConfigError
 from ragkit.index.analysis import analyzable, analyzer
 from ragkit.protocols import Embedder
 from ragkit.schema import Chunk, Chunked, Document, Hit
 from ragkit.scoring.bm25 import bm25
 from ragkit.scoring.order import Scores, finite
-from ragkit.selectors.extractive_scoring import Span
+from ragkit.selectors.extractive_scoring import SentenceScorer, Span
 
 _Vectors = NDArray[np.float64]
 
@@ -28,14 +30,20 @@ class FusedSentences:
     words the name and the number; the chunk says whether the sentence is about the matter at all. From the vectors of
     sentences, and from the question's, the mean of the sentences is taken away first: what all of them speak of tells
     none from another, as the idf of BM25 has it for words. The weights are equal: those learnt on one data set were not
-    better on others.
+    better on others. A judge of sentences, where there is one, is a sixth view with a weight of its own.
     """
 
     name = "fusion"
 
-    def __init__(self, embedder: Embedder, language: str = "english") -> None:
+    def __init__(
+        self, embedder: Embedder, language: str = "english", judge: SentenceScorer | None = None, weight: float = 5.0
+    ) -> None:
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"weight is {weight}; expected 0 or more.", hint="The five other views weigh 1 each.")
         self._embedder = embedder
         self._language = language
+        self._judge = judge
+        self._weight = weight
 
     def score(self, query: str, hits: Sequence[Hit], sentences: Sequence[Sequence[Span]]) -> list[Scores]:
         """Return the mean deviations; vectors of texts seen before come from the embedder's cache."""
@@ -55,12 +63,16 @@ class FusedSentences:
             bm25(asked, [self._terms(text) for text in texts]),
             np.repeat(bm25(asked, [self._terms(text) for text in chunk_texts]), sizes),
         )
-        fused = finite(np.mean([_deviations(view) for view in views], axis=0), "fused sentences")
-        return np.split(fused, np.cumsum(sizes)[:-1])
+        fused = np.mean([_deviations(view) for view in views], axis=0)
+        if self._judge is not None:
+            judged = _deviations(np.concatenate(self._judge.score(query, hits, sentences)))
+            fused = (len(views) * fused + self._weight * judged) / (len(views) + self._weight)
+        return np.split(finite(fused, "fused sentences"), np.cumsum(sizes)[:-1])
 
     def trace(self) -> dict[str, Any]:
-        """Return the name and the embedder."""
-        return {"name": self.name, "embedder": self._embedder.name, "language": self._language}
+        """Return the name, the embedder, and the judge with its weight where there is one."""
+        told = {"name": self.name, "embedder": self._embedder.name, "language": self._language}
+        return told if self._judge is None else {**told, "judge": self._judge.trace(), "weight": self._weight}
 
     def _vectors(self, texts: Sequence[str]) -> _Vectors:
         batch = []

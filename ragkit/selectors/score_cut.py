@@ -13,7 +13,7 @@ import numpy as np
 from ragkit.errors import ConfigError, ContractError, UsageError
 from ragkit.protocols import Corpus, Reranker
 from ragkit.schema import Hit, Selection
-from ragkit.scoring.calibration import Calibration
+from ragkit.scoring.calibration import Calibration, check_scorer
 from ragkit.scoring.cut import Policy, explained
 from ragkit.scoring.drop import Drop
 from ragkit.scoring.named import make_calibration, make_policy
@@ -111,6 +111,8 @@ class ScoreCutSelector:
         reranker = self._reranker
         if reranker is None:
             return Pruned(first, {}, None)
+
+        check_scorer(self._calibration, reranker)
 
         def score(places: Sequence[int]) -> Scores:
             texts = [ranked[place].chunk.index_text for place in places]

@@ -16,7 +16,7 @@ import numpy as np
 from ragkit.errors import ConfigError
 from ragkit.protocols import Corpus, Reranker
 from ragkit.schema import Dropped, Hit, Selection
-from ragkit.scoring.calibration import Calibration
+from ragkit.scoring.calibration import Calibration, check_scorer
 from ragkit.scoring.named import make_calibration
 from ragkit.scoring.order import finite
 from ragkit.selectors.beam import search_beam
@@ -170,6 +170,7 @@ class TreeSearchSelector:
         texts = [hit.chunk.index_text for hit in ranked]
         ids = [hit.chunk_id for hit in ranked]
         if self._reranker is not None:
+            check_scorer(self._calibration, self._reranker)
             value: SetValue = Judged(self._reranker, self._calibration, query, texts, ordered=self._order == "free")
             lengths, window = _lengths(self._reranker, query, texts)
             return Problem(value, costs, budget, ids, lengths=lengths, window=window)

@@ -106,3 +106,24 @@ def test_hits_of_an_earlier_version_are_refused():
 def test_parts_of_different_length_are_refused():
     with pytest.raises(ContractError, match="1 documents, 1 spans, 0 token counts"):
         Hits.of([hits([("a", 0, 5, 1, 1.0)]).model_copy(update={"tokens": []})])
+
+
+def test_the_order_of_a_prompt_parts_and_flags_come_back():
+    plain = hits([("a", 0, 5, 1, 1.0), ("b", 0, 5, 1, 0.5)])
+    selected = hits([("a", 0, 5, 1, 1.0), ("a", 7, 2, 1, 1.0)]).model_copy(
+        update={"ordered": True, "ranks": [3, 1], "parts": [0, 0], "rejected": [("b", 0, 5, ("factual",))]}
+    )
+    columns = Hits.of([plain, selected])
+    content = json.loads(json.dumps(columns.encoded()))
+    read = Hits.decoded(content)
+    assert read == columns
+    assert read[0] == plain
+    assert read[1] == selected
+    assert read != Hits.of([plain, plain])
+    assert not {"ordered", "rank", "part", "rejected"} & set(Hits.of([plain]).encoded()), "as in older files"
+    with pytest.raises(ValueError, match="do not fit together"):
+        Hits.decoded({**content, "rejected": content["rejected"][:1]})
+    with pytest.raises(ValueError, match="rejected hits that are none"):
+        Hits.decoded({**content, "rejected": [[], [["b", 0]]]})
+    with pytest.raises(ContractError, match="List 0 of hits"):
+        Hits.of([plain.model_copy(update={"ranks": [1]})])

@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.errors import ConfigError, UsageError
-from ragkit.scoring.calibration import Isotonic, Plain
+from ragkit.scoring.calibration import Isotonic, Plain, check_scorer
 from ragkit.scoring.named import make_calibration
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
@@ -79,3 +80,14 @@ def test_errors(tmp_path):
         make_calibration("sigmiod", None)
     with pytest.raises(ConfigError, match="no option 'slope'"):
         make_calibration({"name": "sigmoid", "slope": 2}, None)
+
+
+def test_a_calibration_belongs_to_the_reranker_it_was_learnt_for(tmp_path):
+    made = Isotonic((0.0, 1.0), (0.1, 0.9), "one")
+    made.write(tmp_path / "calibration.json")
+    assert Isotonic.read(tmp_path / "calibration.json") == made
+    reranker = SimpleNamespace(name="bm25", fingerprint="one")
+    check_scorer(made, reranker)
+    check_scorer(Isotonic((0.0, 1.0), (0.1, 0.9)), SimpleNamespace(name="bm25", fingerprint="other"))
+    with pytest.raises(ConfigError, match=r"another reranker than bm25.*ragkit train calibration"):
+        check_scorer(made, SimpleNamespace(name="bm25", fingerprint="other"))

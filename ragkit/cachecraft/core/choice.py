@@ -9,7 +9,7 @@ import numpy as np
 
 from ragkit.cachecraft.core.keys import chunk_key
 from ragkit.cachecraft.core.offset import variant_cfo
-from ragkit.cachecraft.core.overlap import first_places, overlap_before
+from ragkit.cachecraft.core.overlap import Context, overlap_with
 from ragkit.cachecraft.core.prompt import Ids, Kind, Layout
 from ragkit.cachecraft.core.repair import Repair
 from ragkit.cachecraft.core.variant import Variant
@@ -58,52 +58,69 @@ def choose(
     A variant that was made behind another prefix than `prefix`, or of other ids, is no candidate. Among equal CFOs the
     least generation wins, then one that does not move, then the first name. Raises UsageError where a chunk has no key.
     """
-    order = {at: place for place, at in enumerate(layout.chunks)}
-    if not keys.keys() >= order.keys():
-        raise UsageError(f"Keys of the pieces {sorted(keys)} were given; expected those of all chunks {sorted(order)}.")
-    sequence = [keys[at] for at in layout.chunks]
-    lengths = [len(layout.pieces[at].ids) for at in layout.chunks]
-    places = first_places(sequence)
+    order = dict.fromkeys(layout.chunks)
+    pieces = [at for at in keys if at in order or (at == 0 and len(layout.prefix))]
+    if len(pieces) < len(keys) or not keys.keys() >= order.keys():
+        raise UsageError(
+            f"Keys of the pieces {sorted(keys)} were given; expected those of all chunks, {list(order)}, "
+            "and of the prefix if there is one.",
+            hint="chunk_keys makes them.",
+        )
+    context, mode = Context(), repair.beta_mode
     alpha = 1.0 if repair.alpha is None else repair.alpha
     chosen: dict[int, Chosen] = {}
     reasons: dict[int, str] = {}
-    for at, key in keys.items():
-        start = layout.spans[at].start
-        stored = candidates(key)
-        place = order.get(at)
-        if place is None:
-            ranked = [(0.0, one) for one in stored if not one.history and not one.start and not one.generation]
-            behind = ""
+    for at in sorted(pieces):
+        stored = candidates(keys[at])
+        usable = _behind(stored, prefix) if at in order else _alone(stored)
+        if at in order:
+            ratios = [variant_cfo(one, overlap_with(one, context, mode), alpha) for one in usable]
         else:
-            ranked = [
-                (variant_cfo(one, overlap_before(one, places, place, sequence, lengths, repair.beta_mode), alpha), one)
-                for one in stored
-                if one.prefix == prefix
-            ]
-            behind = prefix
-        best = _best(ranked, layout.pieces[at].ids, start, behind)
+            ratios = [0.0] * len(usable)
+        best = _best(usable, ratios, layout, at)
         if best is None:
-            reasons[at] = _reason(stored, ranked)
-        elif repair.alpha is not None and best[0] >= repair.full_threshold:
-            reasons[at] = f"a CFO of {best[0]:.2f} is not below {repair.full_threshold:g}"
+            reasons[at] = _reason(stored, usable)
+        elif repair.alpha is not None and best.cfo >= repair.full_threshold:
+            reasons[at] = f"a CFO of {best.cfo:.2f} is not below {repair.full_threshold:g}"
         else:
-            chosen[at] = Chosen(at, start, best[1], best[0])
+            chosen[at] = best
+        if at in order:
+            context.add(keys[at], len(layout.pieces[at].ids))
     return chosen, reasons
 
 
-def _best(
-    ranked: Sequence[tuple[float, Variant]], ids: Ids, start: int, prefix: str
-) -> tuple[float, Variant] | None:
-    """Return the best of the variants whose ids are those of the chunk; ids are compared last, as they nearly always fit."""
-    ordered = sorted(ranked, key=lambda one: (one[0], one[1].generation, one[1].start != start, one[1].name))
-    return next((one for one in ordered if one[1].prefix == prefix and _same(one[1].ids, ids)), None)
+def _behind(stored: Sequence[Variant], prefix: str) -> list[Variant]:
+    """Return the variants that were made behind that prefix."""
+    return [one for one in stored if one.prefix == prefix]
+
+
+def _alone(stored: Sequence[Variant]) -> list[Variant]:
+    """Return the exact variants made at the very beginning: what may serve as a prefix, which is never repaired."""
+    return [one for one in stored if not (one.prefix or one.history or one.start or one.generation)]
+
+
+def _best(usable: Sequence[Variant], ratios: Sequence[float], layout: Layout, at: int) -> Chosen | None:
+    """Return the best variant whose ids are those of the piece; ids are compared last, as they nearly always fit."""
+    start, ids = layout.spans[at].start, layout.pieces[at].ids
+    left = list(zip(ratios, usable, strict=True))
+    while left:
+        least = min([ratio for ratio, _ in left])
+        equal = [one for ratio, one in left if ratio == least]
+        best = (
+            equal[0] if len(equal) == 1 else min(equal, key=lambda one: (one.generation, one.start != start, one.name))
+        )
+        if _same(best.ids, ids):
+            return Chosen(at, start, best, least)
+        left = [pair for pair in left if pair[1] is not best]
+    return None
 
 
 def _same(one: Ids, other: Ids) -> bool:
-    return len(one) == len(other) and bool(np.equal(one, other).all())
+    """Return whether ids are equal; as bytes, which takes a tenth of the time of an array's comparison."""
+    return one.tobytes() == other.tobytes() if one.dtype == other.dtype else np.array_equal(one, other)
 
 
-def _reason(stored: Sequence[Variant], ranked: Sequence[tuple[float, Variant]]) -> str:
+def _reason(stored: Sequence[Variant], usable: Sequence[Variant]) -> str:
     if not stored:
         return "no variant is stored"
-    return "the stored ids are others" if ranked else "its variants stood behind another prefix"
+    return "the stored ids are others" if usable else "its variants stood behind another prefix"

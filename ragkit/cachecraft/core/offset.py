@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from ragkit.cachecraft.core.overlap import Overlap
-from ragkit.cachecraft.core.statistics import cci
 from ragkit.cachecraft.core.variant import Variant
 
 
@@ -15,12 +14,14 @@ def cfo(context: float, value: float, alpha: float = 1.0) -> float:
     >>> round(cfo(0.578298, 0.375, 1.6), 4)
     0.5783
     """
-    return min(max(alpha * context * (1.0 - value), 0.0), 1.0)
+    ratio = alpha * context * (1.0 - value)
+    return 1.0 if ratio > 1.0 else ratio if ratio > 0.0 else 0.0
 
 
 def variant_cfo(variant: Variant, shared: Overlap, alpha: float = 1.0) -> float:
     """Return the CFO of a variant; one without statistics has the largest CCI there is, 1."""
-    return cfo(1.0 if variant.statistics is None else cci(variant.statistics), shared.value, alpha)
+    statistics = variant.statistics
+    return cfo(1.0 if statistics is None else statistics.cci, shared.value, alpha)
 
 
 def tokens_to_repair(ratio: float, tokens: int) -> int:

@@ -21,6 +21,7 @@ def make_plan(
     reasons: Mapping[int, str],
     policy: str,
     repair: Repair,
+    *,
     scores: NDArray[np.float64] | None = None,
 ) -> Plan:
     """Return the plan that reuses the `chosen` variants and repairs the tokens that `policy` picks.
@@ -87,5 +88,8 @@ def _repaired(task: RepairTask, policy: str) -> dict[int, NDArray[np.int64]]:
     if not task.chunks:
         return {}
     tokens = POLICIES[policy](task)
-    parts = np.split(task.positions[tokens], np.searchsorted(tokens, task.offsets[1:]))
-    return {one.piece: part for one, part in zip(task.chunks, parts, strict=True)}
+    offsets = task.offsets.tolist()
+    cuts = [*np.searchsorted(tokens, task.offsets).tolist(), len(tokens)]
+    return {
+        one.piece: tokens[cuts[at] : cuts[at + 1]] + (one.start - offsets[at]) for at, one in enumerate(task.chunks)
+    }

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from ragkit.errors import UsageError
 
 BetaMode = Literal["paper", "symmetric", "count"]
+BETA_MODES = get_args(BetaMode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Repair:
         if not 0 <= self.share <= 1:
             raise UsageError(f"A repair share of {self.share} was given; expected 0 to 1.")
         if self.alpha is not None and not (self.alpha >= 0 and math.isfinite(self.alpha)):
-            raise UsageError(f"An alpha of {self.alpha} was given; expected 0 or more.", hint="Values up to 2 are usual.")
+            raise UsageError(
+                f"An alpha of {self.alpha} was given; expected 0 or more.", hint="Values up to 2 are usual."
+            )
         if self.run_length < 1:
             raise UsageError(f"A run length of {self.run_length} was given; expected 1 token or more.")
         if not self.full_threshold > 0:
             raise UsageError(f"A full_threshold of {self.full_threshold} was given; expected more than 0.")
         if self.seed < 0:
             raise UsageError(f"A seed of {self.seed} was given; expected 0 or more.")
-        if self.beta_mode not in get_args(BetaMode):
-            raise UsageError(f"The beta_mode {self.beta_mode!r} was given; expected one of {get_args(BetaMode)}.")
+        if self.beta_mode not in BETA_MODES:
+            raise UsageError(f"The beta_mode {self.beta_mode!r} was given; expected one of {BETA_MODES}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,39 +41,44 @@ def whole_runs(
     counts for the next, so that all chunks together are never more than L - 1 above.
     """
     if run_length == 1 or not len(singles):
-        return singles
+        return np.sort(singles)
     per_chunk = -(-lengths // run_length)
+    first_run = np.cumsum(per_chunk) - per_chunk
     chunk = np.repeat(np.arange(len(lengths)), per_chunk)
-    place = np.arange(len(chunk)) - np.repeat(np.cumsum(per_chunk) - per_chunk, per_chunk)
+    place = np.arange(len(chunk)) - np.repeat(first_run, per_chunk)
     offsets = np.cumsum(lengths) - lengths
     starts = offsets[chunk] + place * run_length
     sizes = np.minimum(run_length, lengths[chunk] - place * run_length)
-    held = np.bincount(np.searchsorted(starts, singles, side="right") - 1, minlength=len(starts))
+    single = np.zeros(len(scores), np.int64)
+    single[singles] = 1
+    held = np.add.reduceat(single, starts)
     sums = np.add.reduceat(scores, starts)
-    group = chunk if by_chunk else np.zeros_like(chunk)
-    order = np.lexsort((-sums, -held, group))
-    taken = _taken(sizes[order], group[order], wanted if by_chunk else wanted.sum(keepdims=True), carry)
-    runs = np.sort(order[taken])
-    within = np.arange(int(sizes[runs].sum())) - np.repeat(np.cumsum(sizes[runs]) - sizes[runs], sizes[runs])
-    return np.repeat(starts[runs], sizes[runs]) + within
+    some = np.flatnonzero(held)
+    group = chunk[some] if by_chunk else np.zeros_like(some)
+    order = np.lexsort((-sums[some], group * (run_length + 1) - held[some]))
+    runs, group = some[order], group[order]
+    taken = _taken(sizes[runs], group, wanted if by_chunk else wanted.sum(keepdims=True), carry)
+    runs = np.sort(runs[taken])
+    taken_sizes = sizes[runs]
+    shifts = starts[runs] - (np.cumsum(taken_sizes) - taken_sizes)
+    return np.asarray(np.repeat(shifts, taken_sizes) + np.arange(int(taken_sizes.sum())), np.int64)
 
 
 def _taken(
     sizes: NDArray[np.int64], group: NDArray[np.int64], wanted: NDArray[np.int64], carry: bool
-) -> NDArray[np.int64]:
+) -> NDArray[np.bool_]:
     """Return which of the ranked runs are taken, group by group."""
     ends = np.searchsorted(group, np.arange(len(wanted)), side="right").tolist()
-    total = np.cumsum(sizes)
-    taken = []
+    total = np.cumsum(sizes).tolist()
+    taken = np.zeros(len(sizes), bool)
     begin, spare = 0, 0
     for end, want in zip(ends, wanted.tolist(), strict=True):
-        need = want - spare
-        spare = -need
+        need, spare = want - spare, spare - want
         if need > 0:
-            before = int(total[begin - 1]) if begin else 0
-            last = begin + int(np.searchsorted(total[begin:end], before + need, side="left"))
-            taken.append(np.arange(begin, last + 1))
-            spare = int(total[last]) - before - need
+            target = need + (total[begin - 1] if begin else 0)
+            last = bisect_left(total, target, begin, end)
+            taken[begin : last + 1] = True
+            spare = total[last] - target
         spare = spare if carry else 0
         begin = end
-    return np.concatenate(taken) if taken else np.zeros(0, np.int64)
+    return taken

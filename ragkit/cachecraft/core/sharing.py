@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 def share_out(total: int, weights: NDArray[np.float64], caps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return whole numbers, none above its cap, whose sum is `total` or all that the caps of positive weights allow.
 
-    Each is the level times its weight, one level for all (for cachecraft: alpha); what rounding down leaves over goes to
-    the largest fractions, the first among equals.
+    Each is the level times its weight, one level for all (for cachecraft: alpha); what rounding down leaves over goes
+    to the largest fractions, the first among equals.
 
     >>> share_out(10, np.array([1.0, 1.0, 0.0]), np.array([3, 20, 20]))
     array([3, 7, 0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -28,8 +27,8 @@ def chunk_statistics(
 ) -> ChunkStatistics:
     """Return the statistics of the chunk `piece` of `layout`.
 
-    `masses[l, t, p]` is the mean over heads of the attention, after the softmax, of the chunk's token t to all tokens of
-    piece p in layer l; self-attention counts as intra. `layers` picks rows of `masses`; all unless given.
+    `masses[l, t, p]` is the mean over heads of the attention, after the softmax, of the chunk's token t to all tokens
+    of piece p in layer l; self-attention counts as intra. `layers` picks rows of `masses`; all unless given.
     Raises ContractError for masses of another shape or that are no numbers, UsageError for another sink mode.
     """
     length = len(layout.pieces[piece].ids)
@@ -50,8 +49,8 @@ def chunk_statistics(
         picked[:, :, piece],
         picked[:, :, before].sum(axis=2),
         np.array([len(layout.pieces[at].ids) for at in history], np.float64),
-        sum(len(layout.pieces[at].ids) for at in before),
-        sink,
+        outside_tokens=sum(len(layout.pieces[at].ids) for at in before),
+        sink=sink,
     )
 
 
@@ -60,6 +59,7 @@ def _summed(
     intra: NDArray[np.float64],
     outside: NDArray[np.float64],
     lengths: NDArray[np.float64],
+    *,
     outside_tokens: int,
     sink: Sink,
 ) -> ChunkStatistics:
@@ -76,18 +76,16 @@ def _summed(
     if counted:
         a = a + outside.sum(axis=1) / (tokens * outside_tokens)
         token_mass = token_mass + outside
+    total = per_chunk.sum(axis=0)
     return ChunkStatistics(
-        inter=per_chunk.sum(axis=0),
+        inter=np.append(total, outside.sum()) if counted else total,
         a_bar=float(a.mean()),
         b_bar=float(intra.sum(axis=1).mean() / tokens**2),
         token_mass=token_mass.mean(axis=0).astype(np.float32),
         sink=sink,
-        sink_mass=float(outside.sum()) if counted else 0.0,
     )
 
 
 def cci(statistics: ChunkStatistics) -> float:
     """Return how much a chunk depends on its context, 0.5 (not at all) to 1 (eq. 11); never below 0.5."""
-    if statistics.b_bar <= 0:
-        return 1.0 if statistics.a_bar > 0 else 0.5
-    return 1.0 / (1.0 + math.exp(-statistics.a_bar / statistics.b_bar))
+    return statistics.cci

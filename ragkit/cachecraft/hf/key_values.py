@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ class Shape:
     @property
     def token_bytes(self) -> int:
         """Bytes of the keys and values of one token."""
-        return 2 * self.layers * self.heads * self.width * self.dtype.itemsize
+        return 2 * self.layers * self.heads * self.width * int(self.dtype.itemsize)
 
     def tensor(self, tokens: int) -> tuple[int, int, int, int, int]:
         """The shape of a captured piece: (layers, keys and values, heads, tokens, head dim)."""
@@ -37,7 +36,7 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers is not typed
     """A cache that transformers' layers write to: `update` puts new keys into the slots of the pass under way.
 
     `keys` and `values` are (layers, rows, heads, capacity + 1, head dim); the last slot takes what padding writes and
-    is never seen. Loaded pieces are put in with `place` before a pass.
+    is never seen. Loaded pieces are put in before a pass.
     """
 
     def __init__(self, shape: Shape, rows: int, capacity: int, device: torch.device) -> None:
@@ -53,13 +52,6 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers is not typed
     def spare(self) -> int:
         """The slot that padding writes to."""
         return self.capacity
-
-    def place(self, rows: Sequence[int], start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put keys and values (layers, heads, tokens, head dim) into the slots from `start` on of each of `rows`."""
-        slots = slice(start, start + keys.shape[2])
-        for row in rows:
-            self.keys[:, row, :, slots] = keys
-            self.values[:, row, :, slots] = values
 
     def piece(self, row: int, start: int, end: int) -> torch.Tensor:
         """Return a copy of the slots [start, end) of a row, (layers, 2, heads, tokens, head dim)."""

@@ -1,8 +1,9 @@
 """Keys moved from the position where they were computed to another one, with the model's own table of angles.
 
 Stored keys carry their position. They are rotated back with the table row of the old position, rounded to the model's
-number format, and rotated to the new one (Cache-Craft, 2.7). The rounding in between restores the key as the model
-first had it, because that was such a number; dividing by c^2 + s^2 undoes rounding and scaling (YaRN) of the table.
+number format, and rotated to the new one as the model does it (Cache-Craft, 2.7). The rounding in between restores the
+key as the model first had it, because that was such a number; dividing by c^2 + s^2 undoes rounding and scaling (YaRN)
+of the table.
 """
 
 from __future__ import annotations
@@ -36,37 +37,36 @@ class Rotary:
     device: torch.device
     width: int
     """Rotary dimensions of a head; the dimensions behind them stay as they are."""
+    arithmetic: torch.dtype
+    """The format in which the model multiplies keys and table: its own, or float32 where it takes more care."""
 
     def rows(self, start: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosine and sine of `tokens` positions from `start` on, rounded as the model does, shape (tokens, w/2).
-
-        They are given in the format that the rotation is computed in: float32, or float64 for such a model.
-        """
+        """Return cosine and sine of positions from `start` on, rounded as the model does, (tokens, width / 2)."""
         positions = torch.arange(start, start + tokens, device=self.device)[None]
         cos, sin = self.module(torch.zeros(1, tokens, 1, dtype=self.dtype, device=self.device), positions)
-        exact = torch.promote_types(self.dtype, torch.float32)
-        return once(cos[0], self.form).to(exact), once(sin[0], self.form).to(exact)
+        return once(cos[0], self.form), once(sin[0], self.form)
 
     def moved(self, keys: torch.Tensor, old: int, new: int) -> torch.Tensor:
-        """Return `keys` (..., tokens, head dim), computed at positions from `old` on, as they are from `new` on.
+        """Return `keys` (..., tokens, head dim), computed at positions from `old` on, as they are from `new` on."""
+        return self.move(keys, old, new, torch.empty_like(keys))
 
-        Equal positions give the tensor itself, bit for bit.
-        """
+    def move(self, keys: torch.Tensor, old: int, new: int, out: torch.Tensor) -> torch.Tensor:
+        """Write what `moved` returns to `out` and return it; equal positions copy the bits."""
         if old == new:
-            return keys
+            return out.copy_(keys)
         tokens = keys.shape[-2]
-        turned = _pairs(keys[..., : self.width].to(self._exact), self.pairing)
-        free = [part.to(self.dtype).to(self._exact) for part in unrotated(*turned, *self.rows(old, tokens))]
-        there = rotated(free[0], free[1], *self.rows(new, tokens))
-        found = torch.empty_like(keys)
-        for part, target in zip(there, _pairs(found[..., : self.width], self.pairing), strict=True):
+        before, after = self.rows(old, tokens), self.rows(new, tokens)
+        x, y = _pairs(keys[..., : self.width], self.pairing)
+        if self.dtype.itemsize >= torch.float32.itemsize:
+            there = _turned(x, y, *_joined(before, after, self.dtype))
+        else:
+            exact = [row.float() for row in before]
+            free = [part.to(self.dtype).to(self.arithmetic) for part in unrotated(x.float(), y.float(), *exact)]
+            there = rotated(free[0], free[1], *(row.to(self.arithmetic) for row in after))
+        for part, target in zip(there, _pairs(out[..., : self.width], self.pairing), strict=True):
             target.copy_(part)
-        found[..., self.width :] = keys[..., self.width :]
-        return found
-
-    @property
-    def _exact(self) -> torch.dtype:
-        return torch.promote_types(self.dtype, torch.float32)
+        out[..., self.width :] = keys[..., self.width :]
+        return out
 
 
 def rotated(
@@ -82,6 +82,22 @@ def unrotated(
     """Return the pairs that `rotated` turned into (x, y), whatever the length of the table's rows."""
     size = cos * cos + sin * sin
     return (x * cos + y * sin) / size, (y * cos - x * sin) / size
+
+
+def _joined(
+    before: tuple[torch.Tensor, torch.Tensor], after: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows that rotate back and forth at once: full formats have nothing to gain by rounding in between."""
+    (cos, sin), (to_cos, to_sin) = [(c.double(), s.double()) for c, s in (before, after)]
+    joined_cos, joined_sin = unrotated(to_cos, to_sin, cos, sin)
+    return joined_cos.to(dtype), joined_sin.to(dtype)
+
+
+def _turned(
+    x: torch.Tensor, y: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `rotated`, in two sweeps over each result."""
+    return (x * cos).addcmul_(y, sin, value=-1), (y * cos).addcmul_(x, sin)
 
 
 def once(row: torch.Tensor, form: Form) -> torch.Tensor:

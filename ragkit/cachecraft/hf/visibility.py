@@ -50,12 +50,9 @@ class Pass:
         """The rows of the batch that take part."""
         return int(self.positions.shape[0])
 
-    def dense(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """Return the additive mask as one tensor (rows, 1, queries, keys), or None where none is needed."""
-        if self.plain:
-            return None
-        hidden = torch.finfo(dtype).min
-        return _mask(self.limits, self.keys, 1, dtype, hidden)
+    def dense(self, dtype: torch.dtype) -> torch.Tensor:
+        """Return the additive mask as one tensor (rows, 1, queries, keys), as transformers writes it."""
+        return _mask(self.limits, self.keys, 1, dtype, torch.finfo(dtype).min)
 
 
 def make_pass(
@@ -77,7 +74,7 @@ def make_pass(
     padding = positions == PAD
     seen = np.where(padding, 0, positions if limits is None else limits)
     keys = int(max(seen.max(), positions.max())) + 1
-    rows, queries = positions.shape
+    queries = positions.shape[1]
     ordered = bool((positions == np.arange(keys)).all()) if queries == keys else False
     plain = (ordered and bool((seen == positions).all())) or (queries == 1 and bool((seen == keys - 1).all()))
     on_device = torch.from_numpy(np.ascontiguousarray(seen)).to(device)

@@ -34,7 +34,8 @@ class DiskTier:
     """A BlobTier on a local disk. `scope` is the model space: the files of another one are misses.
 
     Another process may write the same folder only if this one is `read_only`: it then keeps nothing and deletes
-    nothing. `sync` makes each blob survive a power cut; without it a cut may cost the last ones, never show wrong ones.
+    nothing. A folder that holds more than `capacity` when it is opened keeps it until `trim` or the first `put`.
+    `sync` makes each blob survive a power cut; without it a cut may cost the last ones, never show wrong ones.
     """
 
     name = "disk"
@@ -77,6 +78,9 @@ class DiskTier:
                 self._used += size
         except OSError as error:
             self._counts.error(error)
+
+    def trim(self) -> None:
+        """Remove the oldest blobs until the capacity is kept."""
         if not self.read_only:
             with self._lock:
                 self._make_room(0)
@@ -195,8 +199,9 @@ class DiskTier:
                 self._remove(name)
 
     def _remove(self, name: str) -> None:
-        self._used -= self._sizes.pop(name, 0)
-        if not self.read_only:
+        size = self._sizes.pop(name, None)
+        self._used -= size or 0
+        if size is not None and not self.read_only:
             try:
                 self._path(name).unlink(missing_ok=True)
             except OSError as error:

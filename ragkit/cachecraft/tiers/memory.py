@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ragkit.cachecraft.tiers.buffers import Allocate, frozen
+from ragkit.cachecraft.tiers.buffers import Allocate, frozen, pages
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.tier import Blob
 
@@ -83,7 +83,7 @@ class MemoryTier:
     def _own(self, blob: Blob) -> Blob:
         if self._allocate is None and not blob.flags.writeable:
             return blob
-        copy = np.empty_like(blob) if self._allocate is None else self._allocate(blob.nbytes)
+        copy = (self._allocate or pages)(blob.nbytes)
         np.copyto(copy, blob)
         return frozen(copy)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ragkit.cachecraft.tiers.buffers import frozen
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.memory import MemoryTier
 from ragkit.cachecraft.tiers.tier import Blob, BlobTier
@@ -108,9 +109,10 @@ class Tiered:
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
         """Keep blobs in memory, queue their writes, and return the names that some tier has or will try to keep."""
         kept = self.memory.put(blobs)
-        own = _there(list(kept), self.memory.get(list(kept)))
+        names = [name for name in blobs if name in kept]
+        own = _there(names, self.memory.get(names))
         if self._slower:  # its owner may go on writing to an array that memory could not copy
-            own |= {name: blob.copy() for name, blob in blobs.items() if name not in own}
+            own |= {name: frozen(blob.copy()) for name, blob in blobs.items() if name not in own}
         for one in self._slower:
             kept |= {name for name, blob in own.items() if one.put(name, blob)}
         return kept

@@ -9,15 +9,13 @@ from collections.abc import Callable
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.tier import Blob, BlobTier
 
-_AT_ONCE = 8
-"""Blobs handed to the tier together, so that a disk sees several writes at a time."""
-
 
 class WriteBehind:
     """A queue of at most `queue_bytes` in front of `tier`, emptied by one thread.
 
-    `kept` is called from that thread with each name and whether the tier kept it. A blob is readable here from `put`
-    until it is written.
+    Blobs are written one by one in the order of their `put`: a tier as large as what its owner still wants then never
+    has to make room. `kept` is called from the thread with each name and whether the tier kept it. A blob is readable
+    here from `put` until it is written.
     """
 
     def __init__(
@@ -27,8 +25,9 @@ class WriteBehind:
         self._limit, self._counts, self._kept = queue_bytes, counts, kept
         self._waiting: OrderedDict[str, Blob] = OrderedDict()
         self._writing: dict[str, Blob] = {}
-        self._unwanted: set[str] = set()
-        """Names deleted while they were being written."""
+        """The one that is being written."""
+        self._unwanted = False
+        """Whether that one was deleted meanwhile."""
         self._closed = False
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"ragkit-write-{tier.name}", daemon=True)
@@ -50,7 +49,6 @@ class WriteBehind:
                 self._counts.add(f"{self.tier.name}: dropped")
                 return False
             self._waiting[name] = blob
-            self._unwanted.discard(name)
             self._change.notify_all()
             return True
 
@@ -58,15 +56,14 @@ class WriteBehind:
         """Return a blob that is not written yet."""
         with self._change:
             found = self._waiting.get(name)
-            return found if found is not None or name in self._unwanted else self._writing.get(name)
+            return found if found is not None or self._unwanted else self._writing.get(name)
 
     def delete(self, names: list[str]) -> None:
         """Forget blobs, here and in the tier."""
         with self._change:
             for name in names:
                 self._waiting.pop(name, None)
-                if name in self._writing:
-                    self._unwanted.add(name)
+                self._unwanted |= name in self._writing
         self.tier.delete(names)
 
     def flush(self, seconds: float | None = None) -> bool:
@@ -92,23 +89,22 @@ class WriteBehind:
                 self._change.wait_for(lambda: bool(self._waiting) or self._closed)
                 if not self._waiting:
                     return
-                for _ in range(min(_AT_ONCE, len(self._waiting))):
-                    name, blob = self._waiting.popitem(last=False)
-                    self._writing[name] = blob
-            self._write()
+                name, blob = self._waiting.popitem(last=False)
+                self._writing, self._unwanted = {name: blob}, False
+            self._kept(name, self._write(name))
+            with self._change:
+                self._writing = {}
+                self._change.notify_all()
 
-    def _write(self) -> None:
+    def _write(self, name: str) -> bool:
+        """Hand the blob to the tier and return whether it is there, and still wanted."""
         try:
-            kept = self.tier.put(self._writing)
+            kept = name in self.tier.put(self._writing)
         except Exception as error:  # a third-party tier that breaks its promise must not end the thread
             self._counts.add(f"{self.tier.name}: {type(error).__name__}")
-            kept = set()
+            kept = False
         with self._change:
-            unwanted = [name for name in self._writing if name in self._unwanted]
-        self.tier.delete(unwanted)
-        for name in self._writing:
-            self._kept(name, name in kept and name not in unwanted)
-        with self._change:
-            self._unwanted.clear()
-            self._writing = {}
-            self._change.notify_all()
+            unwanted = self._unwanted
+        if unwanted:
+            self.tier.delete([name])
+        return kept and not unwanted

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.errors import UsageError
-from ragkit.eval.experiment.answers import Answerer
+from ragkit.eval.experiment.answers import Answerer, Answers, Job
 from ragkit.eval.experiment.judging import Assessor, check_share, compares_vectors, tasks_of
 from ragkit.eval.experiment.lines import Lines
 from ragkit.eval.experiment.retrieval import Run
+from ragkit.eval.experiment.room import Room
 from ragkit.eval.experiment.specification import AnswerSpec, Experiment
 from ragkit.eval.experiment.spending import answer_calls, judge_calls, spent
+from ragkit.eval.experiment.steering import Steered
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System, model_part
 from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.metrics import Measure
-from ragkit.eval.results import AnswerRecord, ModelRecord, Spent
+from ragkit.eval.results import AnswerRecord, Call, ModelRecord, Spent
 from ragkit.eval.types import EvalSet
 
 Done = Callable[[int], None]
@@ -68,16 +70,51 @@ class Answering:
             return system.language_model
         return system.config.language_model if self.spec.model is None else model_part(self.spec.model)
 
-    def answered(self, system: System, evalset: EvalSet, run: Run, answering: Done, judging: Done) -> Answered:
-        """Return what `system` answers to the questions of `evalset` from the hits of `run`.
-
-        Raises what the models raise, and ModelError where the judge fails on more answers than the experiment allows.
-        """
+    def room(self, system: System) -> Room:
+        """Return the room that the sources of `system` have in a prompt."""
         model = self.workshop.language_model(self.part(system))
-        answers = Answerer(model, self.spec, self.workshop.store).answers(evalset, run, system.context, answering)
+        return Room(model, self.spec.max_tokens, system.budget_tokens or self.spec.budget_tokens)
+
+    def answered(
+        self,
+        evalset: EvalSet,
+        found: Sequence[tuple[System, Run, Steered | None]],
+        answering: Done,
+        judging: Done,
+    ) -> list[Answered]:
+        """Return what each system answers to the questions of `evalset` from the hits of its run.
+
+        Systems with one model ask it together; those with a controller have answered. Raises what the models raise, and
+        ModelError where the judge fails on more answers than the experiment allows.
+        """
+        groups: dict[str, list[int]] = {}
+        answers: dict[int, Answers] = {}
+        for place, (system, run, loop) in enumerate(found):
+            if loop is None:
+                groups.setdefault(self.part(system).model_dump_json(), []).append(place)
+            else:
+                answers[place] = Answers(run.key, loop.records, sum(one.calls for one in answer_calls(loop.known)))
+                answering(len(loop.records))
+        for places in groups.values():
+            model = self.workshop.language_model(self.part(found[places[0]][0]))
+            answerer = Answerer(model, self.spec.max_tokens, self.workshop.store)
+            jobs = [self._job(*found[place][:2]) for place in places]
+            answers |= zip(places, answerer.answers(evalset, jobs, answering), strict=True)
+        return [self._judged(system, evalset, run, answers[at], judging) for at, (system, run, _) in enumerate(found)]
+
+    def _job(self, system: System, run: Run) -> Job:
+        return Job(run, system.context, system.selects, self.room(system))
+
+    def _judged(self, system: System, evalset: EvalSet, run: Run, answers: Answers, judging: Done) -> Answered:
+        """Return the answers of `system` with what the judge says, and all that they cost."""
+        model = self.workshop.language_model(self.part(system))
         texts = {doc_id: document.text for doc_id, document in evalset.documents.items()}
         records, known = self.assessor.assessed(evalset.queries, run.hits, answers.records, texts, judging)
-        cost = {"answers": spent(answer_calls(records), model.record, answers.from_cache)}
+        cost = {"answers": spent(answer_calls(records), _priced(model.record, system), answers.from_cache)}
+        calls, read, written, seconds = run.asked
+        if calls:
+            asked = Call(prompt_tokens=read, reply_tokens=written, seconds=seconds, calls=calls)
+            cost["selection"] = spent([asked], _priced(model.record, system), 0)
         if self.judge is not None:
             check_share(system.name, records, self.judge.name, self.spec.max_unjudged)
             cost["judge"] = spent(judge_calls(records), self.judge, known)
@@ -89,13 +126,31 @@ class Answering:
         return asked * len(self.assessor.tasks)
 
 
+def _priced(record: ModelRecord, system: System) -> ModelRecord:
+    """Return the model, without its price where a selector or a controller asks another one too."""
+    parts = [part for part in (system.config.selector, system.config.controller) if part is not None]
+    other = any("model" in part.options for part in parts)
+    return record.model_copy(update={"price": None}) if other else record
+
+
+def check_controllers(experiment: Experiment, systems: Sequence[System], lines: Lines) -> None:
+    """Raise ConfigError, with file and line, for a system with a controller in an experiment without answers."""
+    steered = [system.name for system in systems if system.config.controller is not None]
+    if steered and experiment.answer is None:
+        wrong = UsageError(
+            f"The system {steered[0]!r} has a controller, which decides over answers; the experiment has no `answer:`.",
+            hint="Add for instance `answer: {model: SmolLM2-135M-Instruct}`, or remove the controller.",
+        )
+        raise lines.error(("systems",), wrong)
+
+
 def check_answer(experiment: Experiment, measures: list[Measure], lines: Lines) -> None:
     """Raise ConfigError, with file and line, for answer measures without answers or judge, and models that are none."""
     spec = experiment.answer
     for number, text in enumerate(experiment.measures):
         measure = next((measure for measure in measures if str(measure) == text), None)
         needs = "hits" if measure is None else measure.declaration.needs
-        if needs != "hits" and spec is None:
+        if needs not in ("hits", "flags") and spec is None:
             wrong = UsageError(
                 f"{text} is a measure of answers, and the experiment has no `answer:`.",
                 hint="Add for instance `answer: {model: SmolLM2-135M-Instruct}`, or remove the measure.",

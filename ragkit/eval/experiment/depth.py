@@ -51,6 +51,8 @@ class Depth:
                 "spans": hits.spans[:count],
                 "tokens": hits.tokens[:count],
                 "scores": hits.scores[:count],
+                "ranks": hits.ranks[:count],
+                "parts": hits.parts[:count],
             }
         )
 

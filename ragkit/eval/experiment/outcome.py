@@ -19,7 +19,8 @@ from ragkit.eval.experiment.systems import Context
 from ragkit.eval.experiment.unmapped import unmapped_notes
 from ragkit.eval.experiment.values import Counted, Found, together, values_of
 from ragkit.eval.hits import HitsByQuery
-from ragkit.eval.metrics import Measure
+from ragkit.eval.metrics import Measure, poisoned_documents, targets
+from ragkit.eval.metrics.answer.attack import TARGETS
 from ragkit.eval.results import QueryRecord, SetResult, Span, SystemRun
 from ragkit.eval.types import EvalSet, EvidenceSpan, Query
 from ragkit.protocols import Tokenizer
@@ -50,6 +51,7 @@ def set_result(
 ) -> SetResult:
     """Return the record of one data set: hits, values, intervals, comparisons."""
     shown = _shown(evalset, outcomes)
+    poisoned = _poisoned(evalset, outcomes)
     texts = {doc_id: evalset.documents[doc_id].text for doc_id in shown}
     tokens = token_spans(texts, measures, tokenizer)
     values, boundaries = {}, {}
@@ -58,7 +60,7 @@ def set_result(
             doc_id: [(start, end) for start, end, _ in outcome.index.chunks.get(doc_id, ())] for doc_id in shown
         }
         records = () if outcome.answered is None else outcome.answered.records
-        found = Found(outcome.run.hits, boundaries[outcome.system], records, texts)
+        found = Found(outcome.run.hits, boundaries[outcome.system], records, texts, poisoned)
         named = outcome.run.key if outcome.answered is None else outcome.answered.key
         values[outcome.system] = judge.scored(
             named, measures, partial(values_of, evalset.queries, found, measures, tokens)
@@ -81,6 +83,7 @@ def set_result(
         comparisons=comparisons,
         baseline=baseline,
         notes=[*_notes(evalset, outcomes), *absences(made)],
+        poisoned=sorted(poisoned),
     )
 
 
@@ -113,6 +116,7 @@ def query_record(query: Query) -> QueryRecord:
         grades=[] if all(span.grade == 1 for span in query.evidence) else [span.grade for span in query.evidence],
         answerable=query.answerable,
         scope=query.scope,
+        targets=list(targets(query)),
     )
 
 
@@ -120,7 +124,15 @@ def query_of(record: QueryRecord) -> Query:
     """Return the query that `record` stores."""
     grades = record.grades or [1.0] * len(record.evidence)
     evidence = tuple(EvidenceSpan(*span, grade) for span, grade in zip(record.evidence, grades, strict=True))
-    return Query(record.query_id, record.question, tuple(record.answers), evidence, record.answerable, record.scope)
+    return Query(
+        record.query_id,
+        record.question,
+        tuple(record.answers),
+        evidence,
+        record.answerable,
+        record.scope,
+        meta={TARGETS[0]: record.targets} if record.targets else {},
+    )
 
 
 def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
@@ -128,6 +140,13 @@ def _shown(evalset: EvalSet, outcomes: Sequence[Outcome]) -> list[str]:
     wanted = {span.doc_id for query in evalset.queries for span in query.evidence}
     wanted |= {doc_id for outcome in outcomes for doc_id in outcome.run.hits.documents}
     return [doc_id for doc_id in evalset.documents if doc_id in wanted]
+
+
+def _poisoned(evalset: EvalSet, outcomes: Sequence[Outcome]) -> frozenset[str]:
+    """Return the documents of an attacker that any system kept or turned out."""
+    seen = {doc_id for outcome in outcomes for doc_id in outcome.run.hits.documents}
+    seen |= {one[0] for outcome in outcomes for own in outcome.run.hits.rejected for one in own}
+    return poisoned_documents(evalset.documents[doc_id] for doc_id in seen)
 
 
 def _run(evalset: EvalSet, outcome: Outcome, boundaries: dict[str, list[Span]], values: Values) -> SystemRun:
@@ -179,6 +198,9 @@ def _answer_notes(outcome: Outcome) -> Iterator[str]:
     failures = [record.failure for record in records if record.failure]
     if failures:
         yield f"{len(failures)} questions could not be put to the model and count as unanswered, such as: {failures[0]}"
+    rounds = [record.call.rounds for record in records if record.call is not None]
+    if any(count > 1 for count in rounds):
+        yield f"its controller took {sum(rounds) / len(rounds):.2f} rounds a question"
     empty = sum(record.text is None and not record.failure for record in records)
     if empty:
         yield f"{empty} questions found no source and count as unanswered; the model was not asked"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ragkit.eval.experiment.answering import Answering
+from ragkit.eval.experiment.answering import Answered, Answering
 from ragkit.eval.experiment.depth import Depth
 from ragkit.eval.experiment.indexes import Built, Order, built
 from ragkit.eval.experiment.orders import orders_of
@@ -13,6 +13,7 @@ from ragkit.eval.experiment.outcome import Outcome, set_result
 from ragkit.eval.experiment.retrieval import Run, run_of
 from ragkit.eval.experiment.scoring import Judge
 from ragkit.eval.experiment.sets import LoadedSet
+from ragkit.eval.experiment.steering import Steered, steered
 from ragkit.eval.experiment.systems import System
 from ragkit.eval.experiment.without_index import without_index
 from ragkit.eval.experiment.workshop import Workshop
@@ -72,13 +73,18 @@ class Work:
     def _result(self, plan: Plan, orders: Sequence[Order | None], stages: _Stages) -> SetResult:
         evalset = plan.loaded.evalset
         known: dict[str, Built] = {}
-        outcomes = []
-        for system, order in zip(plan.systems, orders, strict=True):
-            index, run = self._found(plan, system, order, known, stages)
-            answered = None
-            if self.answering is not None:
-                answered = self.answering.answered(system, evalset, run, stages.answering, stages.judging)
-            outcomes.append(Outcome(system.name, system.context, index, run, answered))
+        found = [
+            (system, *self._found(plan, system, order, known, stages))
+            for system, order in zip(plan.systems, orders, strict=True)
+        ]
+        answered: Sequence[Answered | None] = [None] * len(found)
+        if self.answering is not None:
+            given = [(system, run, of_loop) for system, _, run, of_loop in found]
+            answered = self.answering.answered(evalset, given, stages.answering, stages.judging)
+        outcomes = [
+            Outcome(system.name, system.context, index, run, answers)
+            for (system, index, run, _), answers in zip(found, answered, strict=True)
+        ]
         return set_result(
             evalset,
             outcomes,
@@ -91,16 +97,25 @@ class Work:
 
     def _found(
         self, plan: Plan, system: System, order: Order | None, known: dict[str, Built], stages: _Stages
-    ) -> tuple[Built, Run]:
-        """Return the index of `system`, built once for all that share it, and what it finds."""
+    ) -> tuple[Built, Run, Steered | None]:
+        """Return the index of `system`, built once for all that share it, and what it finds.
+
+        One with a controller answers as it searches.
+        """
         evalset = plan.loaded.evalset
         if order is None:
             stages.searching(len(evalset.queries))
-            return without_index(system, evalset, self.workshop.tokenizer)
+            return (*without_index(system, evalset, self.workshop.tokenizer), None)
         if order.name not in known:
             known[order.name] = built(self.workshop, system, evalset, order, report=stages.indexing)
         index = known[order.name]
-        return index, run_of(self.workshop, index, system, evalset, k=self.k, depth=self.depth, done=stages.searching)
+        room = None if self.answering is None else self.answering.room(system)
+        done = stages.searching
+        if system.config.controller is not None and room is not None:
+            loop = steered(self.workshop, index, system, evalset, k=self.k, room=room, done=done)
+            return index, loop.run, loop
+        run = run_of(self.workshop, index, system, evalset, k=self.k, depth=self.depth, done=done, room=room)
+        return index, run, None
 
     def _stage(self, name: str, total: int) -> Advance:
         return self.workshop.stage(name, total) if total else lambda _: None

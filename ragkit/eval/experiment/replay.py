@@ -87,7 +87,7 @@ def _check_kept(measure: Measure, result: ExperimentResult) -> None:
     """Raise UsageError for a measure of what the result does not hold: segments, answers, vectors, judgements."""
     if measure.declaration.family == "segmentation":
         checked([measure], "retrieval")
-    if measure.declaration.needs == "hits":
+    if measure.declaration.needs in ("hits", "flags"):
         return
     records = [record for part in result.sets for run in part.runs for record in run.answers.values()]
     held = bool(records)
@@ -116,7 +116,8 @@ def _rescored_set(part: SetResult, measures: Sequence[Measure], judge: Judge, re
     for run in part.runs:
         hits = run.hits.at([query.query_id for query in queries])
         answers = [run.answers[query.query_id] for query in queries] if run.answers else []
-        values[run.system] = values_of(queries, Found(hits, run.boundaries, answers, part.documents), measures, tokens)
+        found = Found(hits, run.boundaries, answers, part.documents, frozenset(part.poisoned))
+        values[run.system] = values_of(queries, found, measures, tokens)
     made = together(queries, measures, values)
     intervals, comparisons = compared(judge, made, measures, queries, part.baseline or result.baseline)
     counted = base_group(made, measures)

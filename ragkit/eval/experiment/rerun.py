@@ -14,6 +14,7 @@ from ragkit.eval.experiment.code import code_hash, installed
 from ragkit.eval.experiment.delivery import REPORT, deliver
 from ragkit.eval.experiment.indexes import corpus_fingerprint
 from ragkit.eval.experiment.machine import machine
+from ragkit.eval.experiment.named_files import named_files
 from ragkit.eval.experiment.orders import orders_of
 from ragkit.eval.experiment.replay import NAME, load_result
 from ragkit.eval.experiment.run import RunOptions, Task, default_work, prepared
@@ -68,6 +69,7 @@ def delivery_key(task: Task) -> str:
             for one, item in zip(sets, task.loaded, strict=True)
         ],
         systems=[repr(system) for system in task.systems],
+        files=named_files([system.config.selector.options for system in task.systems]),
         baseline=task.baseline.name,
         measures=[str(measure) for measure in task.measures],
         indexes=[

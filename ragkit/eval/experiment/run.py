@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ragkit.errors import ConfigError, UsageError
-from ragkit.eval.experiment.answering import Answering, check_answer
+from ragkit.eval.experiment.answering import Answering, check_answer, check_controllers
 from ragkit.eval.experiment.chunking import indexing_chunker
 from ragkit.eval.experiment.code import code_version
 from ragkit.eval.experiment.lines import Lines
@@ -123,6 +123,7 @@ def prepared(path: Path, options: RunOptions) -> Iterator[Task]:
     experiment, lines = read_experiment(path)
     measures = parsed_measures(experiment, lines)
     systems = systems_of(experiment, lines)
+    check_controllers(experiment, systems, lines)
     baseline = next(system for system in systems if system.name == (experiment.baseline or systems[0].name))
     if options.matched_length is not None:
         renamed = at_one_length(systems, options.matched_length)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.datasets import FORMATS, load, sample
+from ragkit.eval.experiment.arms import with_questions, with_trust, without_documents
 from ragkit.eval.experiment.lines import Lines
 from ragkit.eval.experiment.specification import Experiment, SetSpec
 from ragkit.eval.types import EvalSet
@@ -48,12 +49,13 @@ def load_set(experiment: Experiment, number: int, data: Path, lines: Lines, size
     """Return the set of that place in the file, `size` of its questions if it is given.
 
     Relative paths start from `data`. Raises ConfigError with file and line where the data set cannot be found or named,
+    or what is to be left out of it is not there,
     LoadError where it is not as expected, and UsageError for an impossible sample.
     A set without questions is one of segments; `segments: true` of one that has none is a ConfigError.
     """
     spec = experiment.sets[number]
     try:
-        evalset = load(_located(spec.load, data), name=spec.name or _name(spec))
+        evalset = _variant(load(_located(spec.load, data), name=spec.name or _name(spec)), spec, experiment.seed)
     except UsageError as error:
         raise lines.error(("sets", number), error) from None
     segmented = spec.segments or not evalset.queries
@@ -67,6 +69,15 @@ def load_set(experiment: Experiment, number: int, data: Path, lines: Lines, size
     if wanted is not None:
         evalset = replace(sample(evalset, wanted, experiment.seed), name=evalset.name)
     return LoadedSet(evalset, whole=not spec.chunk, segmented=segmented)
+
+
+def _variant(evalset: EvalSet, spec: SetSpec, seed: int) -> EvalSet:
+    """Return what `spec` makes of the data set; trust is told before anything is left out, so that arms agree on it."""
+    if spec.trust is not None:
+        evalset = with_trust(evalset, spec.trust, seed)
+    if spec.leave_out:
+        evalset = without_documents(evalset, spec.leave_out)
+    return with_questions(evalset, spec.questions) if spec.questions else evalset
 
 
 def _located(spec: str, data: Path) -> str:

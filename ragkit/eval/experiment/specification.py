@@ -26,6 +26,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class SourceTrust(_Part):
+    """How far the documents of a set are trusted, as metadata: for the option `trust` of selectors."""
+
+    low: dict[str, Any] = Field(min_length=1)
+    """Metadata of the documents with trust 0; all others have 1."""
+    wrong: float = Field(default=0.0, ge=0, le=1)
+    """Share of all documents, drawn by the experiment's seed, for which it is the other way round."""
+
+
 class SetSpec(_Part):
     """A data set: what `ragkit.eval.datasets.load` takes, and what is made of it."""
 
@@ -37,6 +46,11 @@ class SetSpec(_Part):
     """False: every document is one chunk."""
     segments: bool = False
     """Score the gold segments of a set that has questions too; a set without questions is always scored so."""
+    leave_out: dict[str, Any] = Field(default_factory=dict)
+    """Metadata key -> value, or a list of values: documents that have them all are not there, nor evidence in them."""
+    questions: dict[str, Any] = Field(default_factory=dict)
+    """Likewise for the meta of questions: only those that match are asked."""
+    trust: SourceTrust | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -49,6 +63,8 @@ class SystemSpec(_Part):
 
     name: str = Field(min_length=1)
     pipeline: dict[str, Any] = Field(default_factory=dict)
+    budget_tokens: int | None = Field(default=None, ge=1)
+    """In place of that of `answer`."""
 
 
 PartSpec = str | dict[str, Any]
@@ -113,6 +129,7 @@ class Experiment(_Part):
 
 INNER: Mapping[str, type[BaseModel]] = {
     "sets": SetSpec,
+    "trust": SourceTrust,
     "systems": SystemSpec,
     "grid": GridSpec,
     "answer": AnswerSpec,

@@ -12,7 +12,7 @@ def spent(calls: Sequence[Call], model: ModelRecord, from_cache: int) -> Spent:
     """Return the sum of `calls`; dollars are None for a model without a price, never 0."""
     prompt, reply = sum(call.prompt_tokens for call in calls), sum(call.reply_tokens for call in calls)
     return Spent(
-        calls=len(calls),
+        calls=sum(call.calls for call in calls),
         from_cache=from_cache,
         prompt_tokens=prompt,
         reply_tokens=reply,

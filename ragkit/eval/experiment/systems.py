@@ -28,7 +28,7 @@ class System:
 
     `peer` is the other library's chunker that takes the place of the configured one. `selects` says whether hits go
     through a selector. `whole` is its name on data sets that are not chunked. `language_model` is what it answers with
-    where it names one of its own.
+    where it names one of its own, `budget_tokens` its own limit for the sources in a prompt.
     """
 
     name: str
@@ -38,6 +38,7 @@ class System:
     selects: bool = False
     context: Context = "index"
     language_model: PartConfig | None = None
+    budget_tokens: int | None = None
 
     @property
     def chunker(self) -> PartConfig:
@@ -62,7 +63,7 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
     found: dict[str, System] = {}
     for place, name, whole, content in _described(experiment):
         try:
-            system = _system(name, whole, content)
+            system = replace(_system(name, whole, content), budget_tokens=_budget(experiment, place))
         except UsageError as error:
             raise lines.error(_blamed(lines, place, error), error) from None
         if name in found:
@@ -76,6 +77,12 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
             hint=f"{suggestion(experiment.baseline, list(found))} Systems: {', '.join(found)}.".lstrip(),
         )
     return list(found.values())
+
+
+def _budget(experiment: Experiment, place: Place) -> int | None:
+    """Return the limit that the system at `place` names itself."""
+    number = place[-1]
+    return experiment.systems[number].budget_tokens if isinstance(number, int) else None
 
 
 def _blamed(lines: Lines, place: Place, error: UsageError) -> Place:
@@ -100,7 +107,7 @@ def for_whole_documents(systems: list[System]) -> dict[str, System]:
 def search_key(system: System) -> str:
     """Return what `system` does apart from chunking and enriching."""
     config = system.config.model_copy(update={"chunker": PartConfig(name="whole"), "enrichers": []})
-    return f"{config.model_dump_json()} {system.selects} {system.context}"
+    return f"{config.model_dump_json()} {system.selects} {system.context} {system.budget_tokens}"
 
 
 def label(part: PartConfig) -> str:
@@ -185,13 +192,14 @@ def _system(name: str, whole: str, content: dict[str, Any]) -> System:
         peer = _peer(dict(chunker))
     context = context_of(content.get("retriever"))
     if context != "index":
-        content = {key: value for key, value in content.items() if key not in ("retriever", "selector")}
+        content = {key: value for key, value in content.items() if key not in ("retriever", "selector", "controller")}
     model = model_part(content["language_model"]) if "language_model" in content else None
     if model is not None:
         content = {**content, "language_model": model.model_dump()}
     config = PipelineConfig.from_mapping(content, name)
     parts = {"chunkers": config.chunker, "embedders": config.embedder, "stores": config.store}
     parts |= {"retrievers": config.retriever, "selectors": config.selector}
+    parts |= {} if config.controller is None else {"controllers": config.controller}
     for kind, part in [*parts.items(), *(("enrichers", enricher) for enricher in config.enrichers)]:
         check_part(kind, part)
     return System(name, config, whole, peer, "selector" in content, context, model)

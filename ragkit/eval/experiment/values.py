@@ -18,6 +18,7 @@ from ragkit.eval.metrics.answer.judge import read
 from ragkit.eval.metrics.answer.judged import TASK_OF
 from ragkit.eval.metrics.answer.tasks import TASKS
 from ragkit.eval.metrics.layout import SpansByDocument, positive
+from ragkit.eval.metrics.selection.flagged import Screened
 from ragkit.eval.results import AnswerRecord
 from ragkit.eval.types import Query, Retrieved
 
@@ -30,6 +31,8 @@ class Found:
     boundaries: Mapping[str, Sequence[tuple[int, int]]]
     answers: Sequence[AnswerRecord] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    poisoned: frozenset[str] = frozenset()
+    """Ids of documents that an attacker wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ def values_of(
             if any(_counts(some[0], query) for query in queries):
                 scores = evaluate(some, queries, runs, chunks=chunks, token_spans=token_spans)
                 values.update((str(measure), scores[measure].tolist()) for measure in some)
+        elif needs == "flags":
+            screened = [_screened(hits, found.poisoned) for hits in found.hits]
+            for measure in some:
+                score, options = measure.declaration.score, dict(measure.settings)
+                values[str(measure)] = [float(score(one, **options)) for one in screened]
         elif needs in ("similarity", "judge"):
             values.update((str(measure), list(_judged(measure, queries, found))) for measure in some)
         else:
@@ -145,6 +153,16 @@ def _judged(measure: Measure, queries: Sequence[Query], found: Found) -> Iterato
 
 def _pairs(found: Found) -> Iterator[tuple[SystemHits, AnswerRecord]]:
     return zip(found.hits, found.answers, strict=True)
+
+
+def _screened(hits: SystemHits, poisoned: frozenset[str]) -> Screened:
+    """Return what a selector kept and turned out for one question; parts of one chunk are one."""
+    parts = hits.parts or [-1] * len(hits.documents)
+    kept: dict[tuple[int, int], tuple[str, int]] = {}
+    for place, (document, tokens, part) in enumerate(zip(hits.documents, hits.tokens, parts, strict=True)):
+        unit = (part, -1) if part >= 0 else (-1, place)
+        kept[unit] = (document, tokens + kept.get(unit, ("", 0))[1])
+    return Screened(list(kept.values()), [(one[0], one[3]) for one in hits.rejected], poisoned)
 
 
 def _sources(hits: SystemHits, record: AnswerRecord, texts: Mapping[str, str]) -> list[str]:

@@ -77,6 +77,14 @@ from ragkit.eval.metrics.segmentation.similarity import BoundarySimilarity
 from ragkit.eval.metrics.segmentation.window_f1 import WF1
 from ragkit.eval.metrics.segmentation.windows import Pk, WindowDiff
 from ragkit.eval.metrics.selection.baseline import same_mean_count, same_tokens
+from ragkit.eval.metrics.selection.flagged import (
+    CleanFlagged,
+    CleanKept,
+    PoisonFlagged,
+    PoisonKept,
+    PoisonShare,
+    Screened,
+)
 from ragkit.eval.metrics.selection.poison import PoisonCounts, poison_counts
 from ragkit.eval.metrics.selection.size import Empty, Tokens, Units
 from ragkit.eval.metrics.selection.verified import flag_counts
@@ -114,6 +122,8 @@ __all__ = [
     "ChoiceAccuracy",
     "CitationPrecision",
     "CitationRecall",
+    "CleanFlagged",
+    "CleanKept",
     "Contains",
     "Cost",
     "Coverage",
@@ -141,6 +151,9 @@ __all__ = [
     "P",
     "Pk",
     "PoisonCounts",
+    "PoisonFlagged",
+    "PoisonKept",
+    "PoisonShare",
     "Precision",
     "PrecisionOmega",
     "Price",
@@ -149,6 +162,7 @@ __all__ = [
     "Recall",
     "ReferenceHit",
     "Scores",
+    "Screened",
     "TokenF1",
     "Tokens",
     "Units",

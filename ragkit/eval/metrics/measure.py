@@ -15,9 +15,10 @@ from ragkit.plugins import suggestion
 
 Value = bool | int | float | str
 Family = Literal["retrieval", "answer", "segmentation"]
-Needs = Literal["hits", "citations", "segments", "gold", "target", "sources", "refusal", "similarity", "judge"]
+Needs = Literal["hits", "citations", "segments", "gold", "target", "sources", "refusal", "similarity", "judge", "flags"]
 """What a measure looks at: hits or citations and their evidence; gold segments; an answer and its gold answers, the
-target of an attacker, the sources it was given, nothing else (whether it refuses), vectors, or what a judge said."""
+target of an attacker, the sources it was given, nothing else (whether it refuses), vectors, or what a judge said; or
+what a selector kept and turned out."""
 _NEEDS: Mapping[Family, Needs] = {"retrieval": "hits", "answer": "gold", "segmentation": "segments"}
 
 
@@ -62,7 +63,8 @@ class Declaration:
     `score` gets, by `family`: "retrieval" (a Scoring, the cut-off, the options) -> values per query; "segmentation"
     (gold boundaries, predicted ones, the number of units, the options) -> a number; "answer" by what it `needs`: "gold"
     or "target" (prediction, gold answer or target, the options), "sources" (prediction, their texts, the options),
-    "refusal" (prediction), "similarity" and "judge" (a Judged, the options) -> a number. `ordered` says that the order
+    "refusal" (prediction), "similarity" and "judge" (a Judged, the options), "flags" (a Screened, the options) -> a
+    number. `ordered` says that the order
     of the hits matters even without a cut-off.
     """
 

@@ -30,6 +30,7 @@ from ragkit.eval.metrics.segmentation.purity import Coverage, Purity
 from ragkit.eval.metrics.segmentation.similarity import BoundarySimilarity
 from ragkit.eval.metrics.segmentation.window_f1 import WF1
 from ragkit.eval.metrics.segmentation.windows import Pk, WindowDiff
+from ragkit.eval.metrics.selection.flagged import CleanFlagged, CleanKept, PoisonFlagged, PoisonKept, PoisonShare
 from ragkit.eval.metrics.selection.size import Empty, Tokens, Units
 from ragkit.eval.metrics.span.citation import CitationPrecision, CitationRecall
 from ragkit.eval.metrics.span.duplication import Duplication
@@ -43,6 +44,7 @@ SPAN = (Recall, Precision, IoU, PrecisionOmega, Duplication, ReferenceHit, FullE
 CITATION = (CitationPrecision, CitationRecall)
 RANK = (Hit, P, R, F1, RR, AP, DCG, nDCG)
 SELECTION = (Units, Tokens, Empty)
+SCREENING = (PoisonShare, PoisonKept, PoisonFlagged, CleanKept, CleanFlagged)
 ANSWER = (
     EM,
     TokenF1,
@@ -67,5 +69,6 @@ JUDGED = (
 SEGMENTATION = (BoundaryP, BoundaryR, BoundaryF1, WF1, BOR, Purity, Coverage, Pk, WindowDiff, BoundarySimilarity)
 
 MEASURES: dict[str, Measure] = {
-    measure.name: measure for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *ANSWER, *JUDGED, *SEGMENTATION)
+    measure.name: measure
+    for measure in (*SPAN, *CITATION, *RANK, *SELECTION, *SCREENING, *ANSWER, *JUDGED, *SEGMENTATION)
 }

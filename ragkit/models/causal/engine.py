@@ -46,6 +46,11 @@ class Engine:
         self._compiled = compiled
         self._tokenizer = load_tokenizer(name, folder)
 
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, of transformers."""
+        return self._tokenizer
+
     def prompt_ids(self, text: str) -> list[int]:
         """Return the token ids of `text` as a user's message, ready for the reply."""
         tokenizer = self._tokenizer

@@ -26,10 +26,8 @@ def by_context(task: RepairTask) -> Tokens:
     ]
     if not singles:
         return np.zeros(0, np.int64)
-    chosen = np.sort(np.concatenate(singles)).astype(np.int64)
-    return whole_runs(
-        chosen, _masses(task), task.lengths, counts, task.repair.run_length, by_chunk=True, carry=shared
-    )
+    chosen = np.concatenate(singles).astype(np.int64)
+    return whole_runs(chosen, _masses(task), task.lengths, counts, task.repair.run_length, by_chunk=True, carry=shared)
 
 
 def counts_by_cfo(task: RepairTask) -> NDArray[np.int64]:
@@ -55,7 +53,9 @@ def _order(one: Chosen) -> NDArray[np.int32]:
 
 def _masses(task: RepairTask) -> NDArray[np.float64]:
     masses = [
-        np.zeros(one.variant.tokens, np.float32) if one.variant.statistics is None else one.variant.statistics.token_mass
+        np.zeros(one.variant.tokens, np.float32)
+        if one.variant.statistics is None
+        else one.variant.statistics.token_mass
         for one in task.chunks
     ]
     return np.concatenate(masses).astype(np.float64)

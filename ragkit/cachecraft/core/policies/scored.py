@@ -1,4 +1,4 @@
-"""The policies `hkvd` (CacheBlend, arXiv 2405.16444) and `query_probe` (ProphetKV, 2602.02579): the model scores tokens."""
+"""The policies `hkvd` (CacheBlend, arXiv 2405.16444) and `query_probe` (ProphetKV, 2602.02579): scores of the model."""
 
 from __future__ import annotations
 

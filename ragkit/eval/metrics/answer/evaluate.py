@@ -17,10 +17,12 @@ def counts(measure: Measure, query: Query) -> bool:
     """Return whether `query` counts for a measure of answers.
 
     Those that are answerable and have a gold answer; for Abstention the unanswerable ones; for what needs the target of
-    an attack those that have one.
+    an attack those that have one; for what a selector turned out, all.
     """
     if measure.name == "Abstention":
         return not query.answerable
+    if measure.declaration.needs == "flags":
+        return True
     if measure.declaration.needs == "target":
         return bool(targets(query))
     return query.answerable and bool(query.answers)

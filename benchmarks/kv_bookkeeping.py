@@ -1,0 +1,179 @@
+"""What the bookkeeping of chunk-KV reuse costs per request, and what the metadata of a stored variant takes.
+
+    python -m benchmarks.kv_bookkeeping [REQUESTS]
+
+2,000 chunks of 512 tokens with 5 variants each, 10,000 in all; a request shows 20 chunks behind a system prefix, and
+each has 5 variants to choose from. "topics": histories and requests are drawn from the same 40 chunks, so about half of
+a variant's history is there again; "strangers": from all chunks, so nearly nothing is. Token masses and ids are random;
+their values do not change the work. The floor is what no such cache can go below: hash the ids of 20 chunks, look each
+key up, compare the ids of one variant. Metadata: what Python and numpy allocate for 1,000 variants in the index, with
+what a first use derives from them.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from ragkit.cachecraft.core.choice import choose, chunk_keys, prefix_key
+from ragkit.cachecraft.core.index import VariantIndex
+from ragkit.cachecraft.core.keys import chunk_key, variant_name
+from ragkit.cachecraft.core.plan import Plan
+from ragkit.cachecraft.core.planning import loads, make_plan
+from ragkit.cachecraft.core.prompt import Kind, Layout, Piece
+from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.core.size import KvShape
+from ragkit.cachecraft.core.variant import ChunkStatistics, Variant
+
+CHUNKS, VARIANTS, TOKENS, SHOWN, TOPIC = 2_000, 5, 512, 20, 40
+SHAPES = {"SmolLM2-135M": KvShape(30, 3, 64), "Llama-3-8B": KvShape(32, 8, 128)}
+PREFIX = Piece(Kind.PREFIX, np.arange(40, dtype=np.int32))
+
+
+class World:
+    """Chunks, and variants of them behind others: of the same topic, or of all."""
+
+    def __init__(self, *, topics: bool) -> None:
+        self.chance = np.random.default_rng(0)
+        self.topics = topics
+        self.ids = [self.chance.integers(0, 49_000, TOKENS).astype(np.int32) for _ in range(CHUNKS)]
+        self.keys = [chunk_key("space", ids) for ids in self.ids]
+        self.prefix = chunk_key("space", PREFIX.ids)
+        self.index = VariantIndex(1 << 62)
+        self.index.add(Variant("prefix", self.prefix, PREFIX.ids, "", 0))
+
+    def others(self, chunk: int, number: int) -> list[int]:
+        """Return other chunks of the chunk's topic, or any."""
+        first = chunk // TOPIC * TOPIC
+        pool = np.arange(first, first + TOPIC) if self.topics else np.arange(CHUNKS)
+        return self.chance.choice(pool[pool != chunk], number, replace=False).tolist()
+
+    def variant(self, chunk: int) -> Variant:
+        """Return a variant behind 0 to 19 other chunks."""
+        before = tuple(self.keys[other] for other in self.others(chunk, int(self.chance.integers(0, SHOWN))))
+        masses = self.chance.random(TOKENS).astype(np.float32)
+        statistics = ChunkStatistics(self.chance.random(len(before)), 0.001, float(self.chance.random() / 100), masses)
+        name = variant_name(self.keys[chunk], self.prefix, before, 40)
+        lengths = (TOKENS,) * len(before)
+        return Variant(
+            name, self.keys[chunk], self.ids[chunk].copy(), self.prefix, 40, before, lengths, 0, 1, statistics
+        )
+
+    def fill(self) -> None:
+        """Store all variants."""
+        for chunk in range(CHUNKS):
+            for _ in range(VARIANTS):
+                self.index.add(self.variant(chunk))
+
+    def request(self) -> Layout:
+        """Return a prompt."""
+        first = int(self.chance.integers(0, CHUNKS))
+        shown = [first, *self.others(first, SHOWN - 1)]
+        question = Piece(Kind.QUESTION, self.chance.integers(0, 49_000, 30).astype(np.int32))
+        return Layout((PREFIX, *(Piece(Kind.CHUNK, self.ids[chunk].copy()) for chunk in shown), question))
+
+
+def measure(world: World, requests: int) -> None:
+    """Print the percentiles of every step."""
+    index, repair = world.index, Repair()
+    times: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[..., Any], *given: Any, **more: Any) -> Any:
+        started = time.perf_counter()
+        result = work(*given, **more)
+        times.setdefault(name, []).append(1000 * (time.perf_counter() - started))
+        return result
+
+    for number in range(requests):
+        layout = world.request()
+        timed("floor: 20 look-ups", list, map(index.candidates, world.keys[:SHOWN]))
+        timed("floor: hash, look up, compare", floor, layout, index)
+        keys = timed("keys", chunk_keys, layout, "space")
+        found = timed("choose", choose, layout, keys, index.candidates, prefix_key(layout, keys), repair)
+        plan = timed("plan, cachecraft, first use", make_plan, layout, *found, "cachecraft", repair)
+        timed("plan, cachecraft", make_plan, layout, *found, "cachecraft", repair)
+        timed("choose and plan", both, layout, keys, index, repair)
+        timed("loads", loads, plan)
+        timed("note the uses", used, index, plan)
+        scores = world.chance.random(len(layout.ids))
+        for policy in ("epic", "random", "hkvd"):
+            timed(f"plan, {policy}", make_plan, layout, *found, policy, repair, scores=scores)
+        index.tick()
+        if len(plan.reused) != SHOWN + 1 or not 0.15 <= plan.share <= 0.152:
+            sys.exit(f"request {number} reused {len(plan.reused)} pieces at a share of {plan.share}")
+    print(f"\n{'topics' if world.topics else 'strangers'}, {len(index):,} variants\n")
+    print("| step, 20 chunks | p50, ms | p99, ms | fastest, ms |\n| --- | ---: | ---: | ---: |")
+    for name, taken in times.items():
+        print(f"| {name} | {np.percentile(taken, 50):.3f} | {np.percentile(taken, 99):.3f} | {min(taken):.3f} |")
+
+
+def both(layout: Layout, keys: dict[int, str], index: VariantIndex, repair: Repair) -> Plan:
+    """Return the plan of a layout from which nothing was derived yet."""
+    again = Layout(layout.pieces)
+    return make_plan(again, *choose(again, keys, index.candidates, keys[0], repair), "cachecraft", repair)
+
+
+def used(index: VariantIndex, plan: Plan) -> None:
+    """Note what a plan reused."""
+    for one in plan.reused:
+        index.used(one.variant, one.cfo, len(one.repaired) / one.variant.tokens)
+
+
+def floor(layout: Layout, index: VariantIndex) -> int:
+    """Return how many chunks are stored, by the least work that can tell."""
+    found = 0
+    for piece in layout.pieces[1:-1]:
+        content = piece.ids.tobytes()
+        hashlib.blake2b(content, digest_size=16).hexdigest()
+        stored = index.candidates(chunk_of[content])
+        found += stored[0].ids.tobytes() == content
+    return found
+
+
+chunk_of: dict[bytes, str] = {}
+"""The key of each chunk by its ids, so that the floor hashes but needs no tagged fields."""
+
+
+def metadata(world: World) -> None:
+    """Print what a variant's metadata takes, against its keys and values."""
+    fresh = World(topics=world.topics)
+    gc.collect()
+    tracemalloc.start()
+    for chunk in range(200):
+        for _ in range(VARIANTS):
+            fresh.index.add(fresh.variant(chunk))
+    for one in fresh.index:
+        if one.statistics is not None:
+            _ = (one.statistics.order, one.statistics.inter_total, one.statistics.cci)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] / (200 * VARIANTS)
+    tracemalloc.stop()
+    print(f"\nMetadata of one variant of {TOKENS} tokens: {taken:,.0f} bytes\n")
+    print("| model | keys and values, MiB | metadata |\n| --- | ---: | ---: |")
+    for name, shape in SHAPES.items():
+        whole = shape.variant_bytes(TOKENS)
+        print(f"| {name} | {whole / 2**20:.2f} | {taken / whole:.4%} |")
+
+
+def main() -> None:
+    """Print the tables."""
+    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    print(describe())
+    for topics in (True, False):
+        world = World(topics=topics)
+        world.fill()
+        chunk_of.update(zip((ids.tobytes() for ids in world.ids), world.keys, strict=True))
+        measure(world, requests)
+    metadata(world)
+
+
+if __name__ == "__main__":
+    main()

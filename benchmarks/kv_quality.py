@@ -1,0 +1,333 @@
+"""What reuse of chunks' keys and values costs in quality: every policy at every repair share, on real questions.
+
+    python -m benchmarks.kv_quality SET --out FILE [--questions 200] [--seconds 240]     records, one line a question
+    python -m benchmarks.kv_quality_table FILE ...                                       the tables of RESULTS.md
+
+Each question is answered over the chunks that its data set gives it (musique and cacheblend_musique: the published
+context; longbench_a: its documents in pieces of 512 tokens; squad_a: the five best chunks of a lexical search), first
+computed whole, then with the chunks' keys and values taken from elsewhere:
+
+- `isolated`: each chunk computed alone behind the system prefix (generation 0, no history);
+- `shuffled`: each chunk computed among the same chunks in another order, drawn by the seed, together with the chunks of
+  another question: what a cache holds that was filled by overlapping requests.
+
+Recorded are the divergence of the first answer token (KL from the full computation, natural logarithm), the share of
+teacher-forced tokens of the full computation's answer on which the reused one agrees, and the greedy replies at some
+shares. All plans of a question go through the model as one batch. Two runs of the full computation, one in that batch,
+tell what rounding alone does. No question is used to choose anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ragkit import Pipeline
+from ragkit.answering.prompt import build_prompt
+from ragkit.cachecraft.core.choice import choose, chunk_keys, history, prefix_key
+from ragkit.cachecraft.core.plan import Plan
+from ragkit.cachecraft.core.planning import full_plan, make_plan
+from ragkit.cachecraft.core.prompt import Layout
+from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.core.statistics import chunk_statistics
+from ragkit.cachecraft.core.variant import Variant
+from ragkit.cachecraft.hf.backend import HfBackend
+from ragkit.cachecraft.hf.deviation import deviation_scores
+from ragkit.cachecraft.hf.probe import probe_scores
+from ragkit.cachecraft.pieces import Pieces
+from ragkit.config import PipelineConfig
+from ragkit.models.causal.engine import Engine
+from ragkit.models.causal.loading import end_tokens
+from ragkit.models.hub import model_folder
+from ragkit.models.local import LocalLanguageModel
+from ragkit.schema import Chunk, Document, Hit
+
+SHARES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.45, 0.60)
+POLICIES = ("cachecraft", "epic", "hkvd", "query_probe", "random")
+ISOLATED_SHARES = (0.15, 0.30)
+WRITTEN = (0.15, 0.30)
+RUN_LENGTHS = (1, 4, 8, 16, 32)
+E1_SHARES = (0.15, 0.30)
+E1_POLICIES = ("cachecraft", "query_probe", "random")
+RUN_LENGTH = 1
+"""Of everything but E1: the policies themselves are compared, token by token as published."""
+
+WINDOW = 8192
+REPLY = 32
+
+
+class Asked(NamedTuple):
+    """One question with the texts of its chunks in the order of the prompt."""
+
+    query_id: str
+    question: str
+    answers: list[str]
+    texts: list[str]
+
+
+class Case(NamedTuple):
+    """One way to answer: where the chunks' keys and values come from, policy, share and run length."""
+
+    store: str
+    policy: str
+    share: float
+    run_length: int
+
+
+def cases() -> list[Case]:
+    """Return all ways, without the full computation."""
+    found = [Case("shuffled", "none", 0.0, 1), Case("isolated", "none", 0.0, 1)]
+    found += [Case("shuffled", policy, share, RUN_LENGTH) for policy in POLICIES for share in SHARES]
+    found += [Case("isolated", policy, share, RUN_LENGTH) for policy in POLICIES for share in ISOLATED_SHARES]
+    found += [
+        Case("shuffled", policy, share, length)
+        for policy in E1_POLICIES
+        for share in E1_SHARES
+        for length in RUN_LENGTHS
+        if length != RUN_LENGTH
+    ]
+    return found
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def questions(data: Path, name: str, work: Path) -> Iterator[Asked]:
+    """Yield the questions of a set in its order, with their chunks."""
+    texts = {line["doc_id"]: line["text"] for line in lines(data / name / "corpus.jsonl.gz")}
+    asked = list(lines(data / name / "queries.jsonl.gz"))
+    if name == "squad_a":
+        yield from retrieved(texts, asked, work)
+        return
+    for line in asked:
+        chunks = [texts[doc] for doc in line["meta"]["ctx_doc_ids"]]
+        if name == "longbench_a":
+            chunks = [part for text in chunks for part in pieces_of(text)]
+        yield Asked(line["query_id"], line["question"], line["answers"], chunks)
+
+
+def pieces_of(text: str) -> list[str]:
+    """Return a long document in chunks of at most 512 tokens."""
+    from ragkit.chunkers.recursive import RecursiveChunker
+    from ragkit.models.tokenizer import HfTokenizer
+
+    tokenizer = HfTokenizer.from_folder(model_folder("SmolLM2-135M-Instruct"))
+    chunker = RecursiveChunker(tokenizer, size=512)
+    return [chunk.text for cut in chunker.chunk([Document(text, "document")]) for chunk in cut.chunks]
+
+
+def retrieved(texts: Mapping[str, str], asked: Sequence[dict[str, Any]], work: Path) -> Iterator[Asked]:
+    """Yield the answerable questions of a set with a corpus, each with the five best chunks of a lexical search."""
+    folder = work / "kv-quality-index"
+    config = PipelineConfig.from_mapping(
+        {"embedder": {"name": "hashing"}, "chunker": {"name": "recursive", "size": 200}}
+    )
+    with Pipeline(folder, config) as pipeline:
+        pipeline.add(Document(text, name, doc_id=name) for name, text in texts.items())
+        for line in asked:
+            if line["answers"]:
+                hits = pipeline.retrieve(line["question"], 5, retriever="lexical")
+                yield Asked(line["query_id"], line["question"], line["answers"], [hit.chunk.text for hit in hits])
+
+
+class Bench:
+    """The model, how prompts are built for it, and what one question is put through."""
+
+    def __init__(self, model: str, dtype: str, seed: int, every: int = 1) -> None:
+        self.cases = cases()[::every]
+        local = LocalLanguageModel(model, dtype=dtype)
+        self.engine: Engine = local._loaded
+        self.backend = HfBackend(self.engine.model, model_fingerprint(local))
+        self.ends = end_tokens(self.engine.model, self.engine._tokenizer)
+        self.pieces = Pieces(self.engine._tokenizer)
+        self.seed = seed
+
+    def layout(self, asked: Asked) -> Layout:
+        """Return the prompt that `ragkit ask` would build, chunks in the given order."""
+        hits = []
+        for rank, text in enumerate(asked.texts, 1):
+            document = Document(text, str(rank))
+            hits.append(Hit(rank, 0.0, f"chunk {rank}", Chunk.of(document, 0, len(text)), str(rank), None, None))
+        return self.pieces.layout(build_prompt(asked.question, hits))
+
+    def stores(
+        self, layout: Layout, other: Layout, query_id: str
+    ) -> tuple[dict[str, dict[str, list[Variant]]], dict[str, torch.Tensor]]:
+        """Return the variants of each store by key, and all blobs; the prefix is exact in both."""
+        keys = chunk_keys(layout, self.backend.space.key)
+        prefix = prefix_key(layout, keys)
+        first = layout.pieces[0]
+        blobs: dict[str, torch.Tensor] = {}
+        found: dict[str, dict[str, list[Variant]]] = {"isolated": {}, "shuffled": {}}
+
+        def keep(store: str, variant: Variant, blob: torch.Tensor) -> None:
+            found[store].setdefault(variant.chunk, []).append(variant)
+            blobs[variant.name] = blob
+
+        alone = {keys[at]: layout.pieces[at] for at in layout.chunks}
+        states = self.backend.prefill_many([[first, piece] for piece in alone.values()])
+        for (key, piece), state in zip(alone.items(), states, strict=True):
+            start = len(layout.prefix)
+            keep("isolated", Variant(f"alone {key}", key, piece.ids, prefix, start), self.backend.capture(state, 1))
+        if prefix:
+            blob = self.backend.capture(states[0], 0)
+            for store in found:
+                keep(store, Variant("prefix", prefix, first.ids, "", 0), blob)
+        self._shuffled(layout, other, keys, prefix, random.Random(f"{self.seed} {query_id}"), keep)
+        return found, blobs
+
+    def _shuffled(
+        self, layout: Layout, other: Layout, keys: Mapping[int, str], prefix: str, source: random.Random, keep: Any
+    ) -> None:
+        """Capture each chunk, with statistics, from a prompt that holds it among others in another order."""
+        own = {keys[at]: layout.pieces[at] for at in layout.chunks}
+        mixed = list(own.values())
+        room = WINDOW - REPLY - len(layout.ids)
+        for at in other.chunks:
+            piece = other.pieces[at]
+            if len(piece.ids) < room and not any(np.array_equal(piece.ids, one.ids) for one in mixed):
+                mixed.append(piece)
+                room -= len(piece.ids)
+            if len(mixed) >= len(own) + max(1, len(own) // 2):
+                break
+        source.shuffle(mixed)
+        stood = Layout((layout.pieces[0], *mixed, layout.pieces[-1]))
+        where = chunk_keys(stood, self.backend.space.key)
+        wanted = [at for at in stood.chunks if where[at] in own]
+        state = self.backend.run(full_plan(stood), {}, observe=wanted)
+        for at in wanted:
+            before, lengths = history(stood, where, at)
+            variant = Variant(
+                f"shuffled {where[at]}",
+                where[at],
+                stood.pieces[at].ids,
+                prefix,
+                stood.spans[at].start,
+                before,
+                lengths,
+                statistics=chunk_statistics(state.masses[at], stood, at),
+            )
+            keep("shuffled", variant, self.backend.capture(state, at))
+
+    def plans(
+        self, layout: Layout, stores: Mapping[str, Mapping[str, list[Variant]]], blobs: Mapping[str, torch.Tensor]
+    ) -> dict[Case, Plan]:
+        """Return the plan of every case."""
+        keys = chunk_keys(layout, self.backend.space.key)
+        prefix = prefix_key(layout, keys)
+        scores: dict[tuple[str, str], Any] = {}
+        found = {}
+        for store, held in stores.items():
+            stitched, reasons = choose(layout, keys, lambda key, held=held: held.get(key, []), prefix, Repair())
+            base = make_plan(layout, stitched, reasons, "none", Repair())
+            scores[store, "query_probe"] = probe_scores(self.backend, base, blobs).values
+            scores[store, "hkvd"] = deviation_scores(self.backend, base, blobs).values
+            for case in self.cases:
+                if case.store == store:
+                    repair = Repair(share=case.share, run_length=case.run_length, seed=self.seed)
+                    found[case] = make_plan(
+                        layout, stitched, reasons, case.policy, repair, scores=scores.get((store, case.policy))
+                    )
+        return found
+
+    def ask(self, asked: Asked, other: Asked) -> dict[str, Any]:
+        """Return the record of one question."""
+        layout = self.layout(asked)
+        stores, blobs = self.stores(layout, self.layout(other), asked.query_id)
+        plans = self.plans(layout, stores, blobs)
+        full = self.backend.run(full_plan(layout), {}, room=REPLY)
+        reply = self.backend.decode([full], REPLY, ends=self.ends)[0]
+        told = self.backend.forced([full], [np.array(reply, np.int32)])[0]
+        reference = torch.log_softmax(told[0].double(), -1)
+        everything = {**plans, Case("none", "full", 1.0, 1): full_plan(layout)}
+        states = self.backend.run_many(list(everything.values()), blobs, room=REPLY)
+        logits = self.backend.forced(states, [np.array(reply, np.int32)] * len(states))
+        rows = []
+        for (case, plan), one in zip(everything.items(), logits, strict=True):
+            first = torch.log_softmax(one[0].double(), -1)
+            agreed = (one.argmax(-1).cpu().numpy() == np.array(reply)).mean()
+            kl = float((reference.exp() * (reference - first)).sum())
+            rows.append([*case, round(plan.share, 5), len(plan.fresh), max(0.0, kl), float(agreed)])
+        texts = self._written([*everything], states)
+        return {
+            "query": asked.query_id,
+            "answers": asked.answers,
+            "tokens": len(layout.ids),
+            "context": layout.context_tokens,
+            "chunks": len(layout.chunks),
+            "reply": self.engine.text(reply),
+            "cases": rows,
+            "replies": texts,
+        }
+
+    def _written(self, everything: Sequence[Case], states: Sequence[Any]) -> list[list[Any]]:
+        chosen = [
+            at
+            for at, case in enumerate(everything)
+            if case.policy in ("none", "full") or (case.share in WRITTEN and case.run_length == RUN_LENGTH)
+        ]
+        replies = self.backend.decode([states[at] for at in chosen], REPLY, ends=self.ends)
+        return [[*everything[at], self.engine.text(reply)] for at, reply in zip(chosen, replies, strict=True)]
+
+
+def model_fingerprint(model: LocalLanguageModel) -> str:
+    return model.fingerprint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("set")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/kv-quality"))
+    parser.add_argument("--model", default="SmolLM2-135M-Instruct")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=1e9, help="no further question begins after so long")
+    parser.add_argument("--every", type=int, default=1, help="only every so many of the cases, for a trial")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    began = time.perf_counter()
+    bench = Bench(args.model, args.dtype, args.seed, args.every)
+    asked = [one for one in questions(args.data, args.set, args.work) if one.texts]
+    fitting = [one for one in asked if len(bench.layout(one).ids) + REPLY <= WINDOW]
+    random.Random(args.seed).shuffle(fitting)
+    chosen = fitting[: args.questions]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with args.out.open("w", encoding="utf-8") as file:
+        head = {
+            "set": args.set,
+            "asked": len(asked),
+            "fitting": len(fitting),
+            "device": device(bench),
+            "seed": args.seed,
+        }
+        file.write(json.dumps(head) + "\n")
+        for at, one in enumerate(chosen):
+            if time.perf_counter() - began > args.seconds:
+                break
+            record = bench.ask(one, chosen[at - 1])
+            file.write(json.dumps({**record, "seconds": round(time.perf_counter() - began, 2)}) + "\n")
+            file.flush()
+            print(f"{args.set}: {at + 1} of {len(chosen)}, {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def device(bench: Bench) -> str:
+    name = torch.cuda.get_device_name() if bench.backend.device.type == "cuda" else "CPU"
+    return f"{name}, {bench.backend.dtype}, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The folder of a chunk store: one folder per model space, one writer at a time.
+
+FOLDER/SPACE/store.lock      held by the process that writes; the operating system frees it even after a kill
+FOLDER/SPACE/catalog.sqlite  metadata of the variants
+FOLDER/SPACE/blobs/          their keys and values
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ragkit.cachecraft.catalog import Catalog, space_of
+from ragkit.cachecraft.tiers.counts import Counts
+from ragkit.cachecraft.tiers.disk import DiskTier
+from ragkit.errors import RagkitWarning
+from ragkit.identity import content_hash
+
+_CATALOG = "catalog.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An open folder: its disk tier and its catalog, `read_only` where another process is the writer."""
+
+    disk: DiskTier
+    catalog: Catalog
+    read_only: bool
+    lock: FileLock | None
+    failures: Mapping[str, int]
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of the catalog and of the blobs' headers."""
+        return self.catalog.bytes + self.disk.overhead
+
+    def close(self) -> None:
+        """Close the files and let another process write."""
+        self.catalog.close()
+        self.disk.close()
+        if self.lock is not None:
+            self.lock.release()
+
+
+def space_folder(folder: Path, space_key: str) -> Path:
+    """Return the folder of a model space in a store's `folder`."""
+    plain = re.fullmatch(r"[0-9a-f]{8,64}", space_key)
+    return folder / (space_key if plain else content_hash("space", key=space_key))
+
+
+def open_home(folder: Path, space_key: str, disk_bytes: int, *, sync: bool) -> Home:
+    """Return the folder of a model space, made if it is not there; as its reader where another process writes it."""
+    root = space_folder(folder, space_key)
+    counts = Counts()
+    lock = _locked(root, counts)
+    read_only = lock is None
+    if lock is None and not counts.snapshot():
+        warnings.warn(
+            f"Another process writes the chunk store {root}: this one reads it, and keeps what is new in memory only.",
+            RagkitWarning,
+            stacklevel=3,
+        )
+    disk = DiskTier(root, disk_bytes, scope=space_key, sync=sync, read_only=read_only)
+    return Home(disk, Catalog(root / _CATALOG, space_key, read_only=read_only), read_only, lock, counts.snapshot())
+
+
+def _locked(root: Path, counts: Counts) -> FileLock | None:
+    lock = FileLock(root / "store.lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError) as error:
+        counts.add(f"folder: {type(error).__name__}")
+        return None
+    return lock
+
+
+def stored_spaces(folder: Path) -> dict[str, Path]:
+    """Return the model spaces that a store's `folder` holds, by key, for listing and clearing."""
+    found = {space_of(path): path.parent for path in sorted(folder.glob(f"*/{_CATALOG}"))}
+    return {space: path for space, path in found.items() if space}

@@ -1,0 +1,84 @@
+"""A loaded model made ready for chunk reuse: its backend, its store, and what the quality gate says of it.
+
+This module imports torch; import it only to run a model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragkit.cachecraft.gate import run_gate
+from ragkit.cachecraft.gate_file import GateFile, GateResult
+from ragkit.cachecraft.hf.backend import HfBackend
+from ragkit.cachecraft.home import space_folder
+from ragkit.cachecraft.pieces import Pieces
+from ragkit.cachecraft.probe_set import VERSION
+from ragkit.cachecraft.reuse import ChunkReuse
+from ragkit.cachecraft.settings import budget_key, open_store, store_folder
+from ragkit.cachecraft.store import ChunkStore
+from ragkit.config import KvReuseConfig
+from ragkit.errors import RagkitWarning, UnsupportedError
+from ragkit.models.causal.engine import Engine
+from ragkit.protocols import Progress
+
+_WITHOUT = "To go on without chunk reuse: --no-kv-reuse, or kv_reuse=False."
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that answers through chunk reuse. `off` says why it must not be used, empty where it may."""
+
+    backend: HfBackend
+    pieces: Pieces
+    store: ChunkStore
+    reuse: ChunkReuse
+    ends: Sequence[int]
+    file: GateFile
+    gate: GateResult | None
+    off: str
+
+
+def open_session(
+    engine: Engine,
+    name: str,
+    fingerprint: str,
+    config: KvReuseConfig,
+    *,
+    progress: Progress | None = None,
+    again: bool = False,
+) -> Session:
+    """Return the session of a loaded model, with the gate run unless its result is known (`again`: in any case).
+
+    Raises UnsupportedError, by name, for a model that cannot reuse chunks.
+    """
+    try:
+        backend = HfBackend(engine.model, fingerprint)
+        pieces = Pieces(engine.tokenizer)
+    except UnsupportedError as error:
+        raise UnsupportedError(error.message, hint=f"{error.hint} {_WITHOUT}".lstrip()) from error
+    ends = engine.writer.ends
+    file = GateFile(space_folder(store_folder(config), backend.space.key))
+    gate = None
+    if again or (config.gate and config.policy != "full"):
+        budget = budget_key(config)
+        gate = None if again else file.read().result(budget, VERSION)
+        if gate is None:
+            gate = run_gate(backend, pieces, config, ends=ends, progress=progress)
+            file.add_result(name, budget, gate)
+    off = "" if gate is None else gate_refusal(gate, config, name)
+    if off:
+        warnings.warn(f"Chunk reuse stays off: {off}.", RagkitWarning, stacklevel=2)
+    store = open_store(config, backend.space.key)
+    return Session(backend, pieces, store, ChunkReuse(backend, store, config), ends, file, gate, off)
+
+
+def gate_refusal(gate: GateResult, config: KvReuseConfig, name: str) -> str:
+    """Return why a model must not reuse chunks, empty where it may."""
+    if gate.divergence <= config.gate_divergence:
+        return ""
+    return (
+        f"the quality gate found the first answer token of {name} {gate.divergence:.2f} nats from full recompute with "
+        f"the policy {config.policy!r} at a share of {config.share:g}; the bound is {config.gate_divergence:g}"
+    )

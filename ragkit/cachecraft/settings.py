@@ -1,0 +1,64 @@
+"""From the `kv_reuse` section of a configuration to what carries it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers.tier import BlobTier
+from ragkit.config import KvReuseConfig
+from ragkit.identity import content_hash
+from ragkit.models.hub import cache_root
+
+
+def repair_of(config: KvReuseConfig) -> Repair:
+    """Return the budget of repairs."""
+    return Repair(share=config.share, alpha=config.alpha, run_length=config.run_length)
+
+
+def store_folder(config: KvReuseConfig) -> Path:
+    """Return the folder of the store: the configured one, else one below ragkit's cache folder."""
+    return Path(config.store).expanduser() if config.store is not None else cache_root() / "chunk-kv"
+
+
+def open_store(config: KvReuseConfig, space_key: str) -> ChunkStore:
+    """Return the store of a model space, as configured; close it in the end."""
+    return ChunkStore(
+        space_key,
+        store_folder(config),
+        config.memory_bytes,
+        config.disk_bytes,
+        _remote(config, space_key),
+        admission=config.admission,
+    )
+
+
+def reply_fingerprint(model: str, config: KvReuseConfig) -> str:
+    """Return the fingerprint of a model that answers through chunk reuse: its replies are not the plain model's.
+
+    They differ even where everything is computed, as chunks are tokenised one by one.
+    """
+    return content_hash("chunk reuse", model=model, order=config.order, **_budget(config))
+
+
+def budget_key(config: KvReuseConfig) -> str:
+    """Return what identifies policy and budget, which a result of the quality gate belongs to."""
+    return content_hash("repair budget", **_budget(config))
+
+
+def _budget(config: KvReuseConfig) -> dict[str, str | float | int | None]:
+    return {
+        "policy": config.policy,
+        "share": None if config.alpha is not None else config.share,
+        "alpha": config.alpha,
+        "run_length": config.run_length,
+    }
+
+
+def _remote(config: KvReuseConfig, space_key: str) -> BlobTier | None:
+    if config.remote is None:
+        return None
+    from ragkit.cachecraft.tiers.remote import RemoteTier
+
+    return RemoteTier(config.remote, config.remote_bytes, scope=space_key)

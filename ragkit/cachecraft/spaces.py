@@ -1,0 +1,49 @@
+"""What lies in a store's folder, for any model, without loading one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragkit.cachecraft.gate_file import GateFile, GateState
+from ragkit.cachecraft.home import stored_spaces
+from ragkit.cachecraft.settings import open_store, store_folder
+from ragkit.cachecraft.stats import StoreStats
+from ragkit.config import KvReuseConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStats:
+    """One model space: its key, its folder, what its store holds, and what the quality gate found."""
+
+    space: str
+    folder: Path
+    stats: StoreStats
+    gate: GateState
+
+
+def space_stats(config: KvReuseConfig) -> list[SpaceStats]:
+    """Return what the configured store holds, one entry for each model space, by key."""
+    found = []
+    for space, folder in sorted(stored_spaces(store_folder(config)).items()):
+        with open_store(config, space) as store:
+            found.append(SpaceStats(space, folder, store.stats(), GateFile(folder).read()))
+    return found
+
+
+def clear_spaces(config: KvReuseConfig) -> tuple[int, int]:
+    """Empty the configured store for all models, the gate's results included; return variants and bytes removed.
+
+    A store that another process writes is left alone.
+    """
+    variants = size = 0
+    for space, folder in sorted(stored_spaces(store_folder(config)).items()):
+        with open_store(config, space) as store:
+            if store.read_only:
+                continue
+            before = store.stats()
+            variants += before.variants
+            size += sum(one.used for one in before.tiers if one.name == "disk")
+            store.clear()
+        GateFile(folder).clear()
+    return variants, size

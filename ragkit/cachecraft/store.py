@@ -1,0 +1,273 @@
+"""The chunk store: which variants there are, and their bytes in memory, on disk and in a remote store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from ragkit.cachecraft.core.index import VariantIndex
+from ragkit.cachecraft.core.plan import Plan
+from ragkit.cachecraft.core.variant import Variant
+from ragkit.cachecraft.home import Home, open_home
+from ragkit.cachecraft.stats import StoreStats, TierStats
+from ragkit.cachecraft.tiers.buffers import Allocate
+from ragkit.cachecraft.tiers.counts import Counts
+from ragkit.cachecraft.tiers.memory import MemoryTier
+from ragkit.cachecraft.tiers.tier import Blob, BlobTier
+from ragkit.cachecraft.tiers.tiered import Tiered
+
+_NOTE_EVERY = 64
+"""Requests between two writes of the use counters; a kill loses at most so many."""
+_QUEUE_BYTES = 1 << 30
+_CLOSE_SECONDS = 60.0
+
+
+class ChunkStore:
+    """Variants of one model space and their blobs. Safe to share between threads; close it, or use it in a `with`.
+
+    In `folder` each model space has a folder of its own, so the store of another model is simply empty. One process
+    writes it; a second one reads what was there when it opened it and keeps what it adds in memory only
+    (`read_only`). Without `folder` there is memory only. Nothing but wrong arguments raises: a full disk, a damaged
+    file or a dead remote store is a miss, counted in `stats().failures`.
+    """
+
+    def __init__(
+        self,
+        space_key: str,
+        folder: Path | None = None,
+        memory_bytes: int = 2 << 30,
+        disk_bytes: int = 16 << 30,
+        remote: BlobTier | None = None,
+        *,
+        per_chunk: int = 5,
+        admission: Literal["reuse", "always"] = "reuse",
+        decay: float = 0.998,
+        queue_bytes: int = _QUEUE_BYTES,
+        allocate: Allocate | None = None,
+        sync: bool = False,
+    ) -> None:
+        """Open the store; `remote` is closed with it.
+
+        Args:
+            space_key: the key of the model space (`ModelSpace.key`).
+            folder: where the disk tier and the catalog lie.
+            memory_bytes: bound of the blobs in memory.
+            disk_bytes: bound of the blobs on disk; headers and catalog come on top (below 0.1 % of usual blobs).
+            remote: a tier behind the disk.
+            per_chunk: variants of one chunk, a soft bound.
+            admission: "reuse" stores what is expected to be used again, "always" everything.
+            decay: what a use counts for less with every request since.
+            queue_bytes: blobs that may wait for a slower tier; further ones are dropped there and counted.
+            allocate: gives the memory of the memory tier, page-locked for a GPU.
+            sync: flush every blob to the disk, so that a power cut loses none.
+        """
+        self.space_key = space_key
+        self._lock = threading.RLock()
+        self._home: Home | None = open_home(folder, space_key, disk_bytes, sync=sync) if folder else None
+        slower: list[BlobTier] = [self._home.disk] if self._home else []
+        slower += [remote] if remote else []
+        self._memory = MemoryTier(memory_bytes, allocate=allocate)
+        self._tiers = Tiered(self._memory, slower, queue_bytes=queue_bytes, written=self._written)
+        self.index = VariantIndex(self._tiers.capacity, per_chunk, decay, admission=admission)
+        self._noted: set[str] = set()
+        self._saving: set[str] = set()
+        self._decay, self._reused = decay, 0
+        self._misses, self._evictions = Counts(), Counts()
+        self._closed = False
+        if self._home:
+            self._restore(self._home, elsewhere=remote is not None)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether another process writes the folder."""
+        return self._home is not None and self._home.read_only
+
+    def _restore(self, home: Home, *, elsewhere: bool) -> None:
+        """Take over what the folder holds; blobs without metadata and metadata without blobs go."""
+        rows = [(variant, uses if len(uses) == 3 else (0.0, 0.0, 0.0)) for variant, uses in home.catalog.load()]
+        there = set(home.disk.names())
+        self.index.now = now = int(max((uses[2] for _, uses in rows), default=0))
+        # the least worth first: where the capacity has become smaller, each newcomer pushes out the least
+        for variant, (worth, popularity, at) in sorted(
+            rows, key=lambda row: row[1][0] * self._decay ** (now - row[1][2])
+        ):
+            if (elsewhere or variant.name in there) and self._admit(variant, always=True):
+                self.index.remember(variant.name, worth, popularity, at=int(at))
+        home.catalog.remove(variant.name for variant, _ in rows if variant.name not in self.index)
+        home.disk.delete([name for name in there if name not in self.index])
+        home.disk.trim()
+
+    def candidates(self, key: str) -> Sequence[Variant]:
+        """Return the variants of a chunk; the metadata only."""
+        with self._lock:
+            return list(self.index.candidates(key))
+
+    def load(self, names: Sequence[str]) -> dict[str, Blob]:
+        """Return the blobs of variants, read-only; those that are missing or broken are left out and forgotten."""
+        found = dict(zip(names, self._tiers.get(names), strict=True))
+        missing = [name for name, blob in found.items() if blob is None]
+        again = self._memory.exists(missing)  # saved by another thread meanwhile
+        self._drop([name for name, there in zip(missing, again, strict=True) if not there])
+        return {name: blob for name, blob in found.items() if blob is not None}
+
+    def prefetch(self, names: Sequence[str]) -> None:
+        """Start to load blobs into memory in the background; `load` waits for what has begun."""
+        self._tiers.prefetch(names)
+
+    def wanted(self, key: str) -> bool:
+        """Count that a prompt shows a chunk for which nothing fits; return whether it is worth capturing for `save`."""
+        with self._lock:
+            return self.index.wanted(key)
+
+    def save(self, variant: Variant, blob: Blob, *, always: bool = False) -> bool:
+        """Keep a variant and return whether it is kept; the array is copied unless it is read-only.
+
+        Not kept: what is not expected to be used again (unless `always`), is worth less than what it would push out, is
+        no better than what is stored, or is larger than every tier.
+        """
+        variant = replace(variant, size=blob.nbytes)
+        name = variant.name
+        with self._lock:
+            if not (always or self.index.wanted(variant.chunk)) or not self._admit(variant, always=always):
+                return False
+            self._saving.add(name)
+        kept = name in self._tiers.put({name: blob})
+        with self._lock:
+            self._saving.discard(name)
+            if not kept:
+                self.index.remove(name)
+            if name not in self.index:  # nothing kept it, or another thread's variant pushed it out meanwhile
+                self._forget(name)
+            return kept and name in self.index
+
+    def _admit(self, variant: Variant, *, always: bool) -> bool:
+        """Let a variant into the index and remove what goes for it."""
+        admission = self.index.add(variant, always=always)
+        for evicted in admission.evicted:
+            self._forget(evicted.name)
+        self._evictions.add("index", len(admission.evicted))
+        return admission.admitted
+
+    def used(self, plan: Plan) -> None:
+        """Note that a plan was run: what was reused at what cost, why the rest was not. Call it last for each request.
+
+        The index's clock goes on by one.
+        """
+        with self._lock:
+            for one in plan.reused:
+                self.index.used(one.variant, one.cfo, len(one.repaired) / max(1, one.variant.tokens))
+                self._noted.add(one.variant.name)
+            self._reused += len(plan.reused)
+            due = self.index.tick() % _NOTE_EVERY == 0
+        for _, reason in plan.reasons:
+            self._misses.add(reason)
+        if due:
+            self._note()
+
+    @contextmanager
+    def pinned(self, names: Sequence[str]) -> Iterator[frozenset[str]]:
+        """Keep variants from being evicted from the index meanwhile; gives the names of those that are stored."""
+        pin = self.index.pin(names)
+        with self._lock:
+            held = pin.__enter__()
+        try:
+            yield held
+        finally:
+            with self._lock:
+                pin.__exit__(None, None, None)
+
+    def _note(self) -> None:
+        """Write the worth of what was used to the catalog."""
+        if self._home is None:
+            return
+        with self._lock:
+            stored = [one for name in self._noted if (one := self.index.get(name)) is not None]
+            index, self._noted = self.index, set()
+            noted = {one.name: (index.worth(one.name), index.popularity(one.chunk), index.now) for one in stored}
+        self._home.catalog.note(noted)
+
+    def _written(self, name: str, kept: bool) -> None:
+        """Note the metadata of a blob that a slower tier has kept; called from the tier's thread."""
+        if not kept or self._home is None:
+            return
+        with self._lock:  # held while the row is written, so that a removal comes before or after, never between
+            if (variant := self.index.get(name)) is not None:
+                self._home.catalog.add([variant])
+
+    def _drop(self, names: Sequence[str]) -> None:
+        with self._lock:
+            for name in names:
+                if name not in self._saving and self.index.remove(name) is not None:
+                    self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Remove the bytes and the metadata of a variant that left the index; what a writer owns stays."""
+        if self.read_only:
+            self._memory.delete([name])
+            return
+        self._tiers.delete([name])
+        if self._home is not None:
+            self._home.catalog.remove([name])
+
+    def stats(self) -> StoreStats:
+        """Return what the store holds and how it has done since it was opened."""
+        with self._lock:
+            variants = list(self.index)
+            reused = self._reused
+        tiers = tuple(TierStats(one.name, one.used, one.capacity, len(one.names())) for one in self._tiers.tiers)
+        evictions = {**self._evictions.snapshot(), "memory": self._memory.evictions}
+        failures = dict(self._tiers.failures)
+        if self._home is not None:
+            evictions["disk"] = self._home.disk.evictions
+            failures |= {f"catalog: {reason}": times for reason, times in self._home.catalog.failures.items()}
+            failures |= self._home.failures
+        return StoreStats(
+            variants=len(variants),
+            chunks=len({variant.chunk for variant in variants}),
+            tiers=tiers,
+            loads=self._tiers.hits,
+            reused=reused,
+            misses=self._misses.snapshot(),
+            evictions=evictions,
+            failures=failures,
+            queued_bytes=self._tiers.queued,
+            overhead_bytes=self._home.overhead if self._home else sum(map(_metadata_bytes, variants)),
+            read_only=self.read_only,
+        )
+
+    def clear(self) -> None:
+        """Forget all variants of this model space, on disk and in the remote store too."""
+        self._drop([variant.name for variant in self.index])
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait, at most `seconds` per tier, until everything is written to the slower tiers; return whether it is."""
+        done = self._tiers.flush(seconds)
+        self._note()
+        return done
+
+    def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Write what waits, at most for `seconds` per tier, and release threads, files and the folder."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self.flush(seconds)
+        self._tiers.close(0)
+        if self._home is not None:
+            self._home.close()
+
+    def __enter__(self) -> ChunkStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _metadata_bytes(variant: Variant) -> int:
+    statistics = variant.statistics
+    more = statistics.inter.nbytes + statistics.token_mass.nbytes if statistics else 0
+    return variant.ids.nbytes + more + 8 * len(variant.lengths) + sum(map(len, variant.history))

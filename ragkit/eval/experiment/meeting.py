@@ -1,0 +1,142 @@
+"""Threads that wait for each other before a model is asked: calls of one kind that wait together are made as one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ragkit.errors import ModelError, ServerError
+from ragkit.eval.experiment.metering import MeteredModel
+
+T = TypeVar("T")
+
+THREADS = 128
+"""Questions that are on their way at the same time."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """What one thread asks `metered` for: calls of equal `kind` are made together by `bulk`."""
+
+    metered: MeteredModel
+    kind: tuple[Any, ...]
+    items: Sequence[Any]
+    bulk: Callable[[Sequence[Any]], Sequence[Any]]
+    seconds: float = 0.0
+    """Its share of what the model took."""
+    found: Sequence[Any] = ()
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Meeting:
+    """Runs tasks in threads; a call is made once every thread waits for one or has ended. Outside of `run`, at once."""
+
+    def __init__(self) -> None:
+        """Hold no task."""
+        self._lock = threading.Lock()
+        self._waiting: list[Call] = []
+        self._running = 0
+        self._stopped = False
+        self.made = 0
+        """How many calls models got so far."""
+
+    def run(self, tasks: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
+        """Return what each task returns, in order, at most `threads` at a time; raise what the first failed one raises.
+
+        All others are ended before that.
+        """
+        found: dict[int, T] = {}
+        failed: dict[int, BaseException] = {}
+        places = iter(range(len(tasks)))
+
+        def work() -> None:
+            try:
+                for place in self._next(places):
+                    try:
+                        found[place] = tasks[place]()
+                    except BaseException as error:
+                        failed[place] = error
+            finally:
+                self._ended()
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)))]
+        self._running, self._stopped = len(workers), False
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        except BaseException:
+            self._stopped = True
+            raise
+        if failed:
+            raise failed[min(failed)]
+        return [found[place] for place in range(len(tasks))]
+
+    def ask(self, call: Call) -> None:
+        """Return when `call` was made; raise what the model raises for it."""
+        with self._lock:
+            if self._stopped:
+                raise ModelError("The run was stopped.", hint="Start it again; what was answered is kept.")
+            self._waiting.append(call)
+            self._running -= 1
+            ready = self._taken()
+        self._serve(ready)
+        call.done.wait()
+        if call.error is not None:
+            raise call.error
+
+    def _next(self, places: Iterator[int]) -> Iterator[int]:
+        """Yield the places that no other thread has taken."""
+        while True:
+            with self._lock:
+                place = None if self._stopped else next(places, None)
+            if place is None:
+                return
+            yield place
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._running -= 1
+            ready = self._taken()
+        self._serve(ready)
+
+    def _taken(self) -> list[Call]:
+        """Return the waiting calls if no thread does anything else; their threads count as running again."""
+        if self._running > 0 or not self._waiting:
+            return []
+        ready, self._waiting = self._waiting, []
+        self._running += len(ready)
+        return ready
+
+    def _serve(self, calls: Sequence[Call]) -> None:
+        kinds: dict[tuple[Any, ...], list[Call]] = {}
+        for call in calls:
+            kinds.setdefault((id(call.metered), *call.kind), []).append(call)
+        for group in kinds.values():
+            self._make(group)
+        for call in calls:
+            call.done.set()
+
+    def _make(self, calls: Sequence[Call]) -> None:
+        """Make the calls as one; where that fails, in halves: what was answered comes from the model's cache then."""
+        first, items = calls[0], [item for call in calls for item in call.items]
+        try:
+            self.made += 1
+            made, seconds, _ = first.metered.timed(lambda: first.bulk(items), len(items))
+        except BaseException as error:
+            if isinstance(error, ModelError) and not isinstance(error, ServerError) and len(calls) > 1:
+                middle = len(calls) // 2
+                self._make(calls[:middle])
+                self._make(calls[middle:])
+                return
+            for call in calls:
+                call.error = error
+            return
+        following = iter(made)
+        for call in calls:
+            call.found = [next(following) for _ in call.items]
+            call.seconds = seconds * len(call.items)

@@ -1,0 +1,131 @@
+"""Systems with a controller: the answers of `ragkit ask`, many questions side by side, every round counted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ragkit.config import PipelineConfig
+from ragkit.errors import ConfigError
+from ragkit.eval.datasets import load
+from ragkit.eval.experiment.replay import load_result, rescored, save
+from ragkit.eval.experiment.retrieval import within
+from ragkit.eval.experiment.run import RunOptions, run
+from ragkit.pipeline import Pipeline
+
+from .conftest import timeless
+
+COMMON: dict[str, Any] = {
+    "chunker": {"name": "recursive", "size": 30},
+    "embedder": {"name": "hashing", "dimension": 64},
+    "retriever": "lexical",
+    "selector": {"name": "top_k", "k": 2},
+    "language_model": {"name": "reader"},
+}
+CONTROLLERS = {
+    "feedback": {"name": "feedback", "judge": "model", "rounds": 3},
+    "corrective": {"name": "corrective", "grader": "coverage", "rewrite": False, "lower": 0.2, "upper": 0.9},
+}
+SAMPLE = 12
+
+
+@pytest.fixture
+def judge(reader, monkeypatch):
+    """Let the reader review answers: more context until the answer names a season."""
+    sizes: list[int] = []
+
+    def records(self, prompts, schema, **_):
+        sizes.append(len(prompts))
+        found = []
+        for one in prompts:
+            text = "".join(part.text for part in one)
+            good = "in season" in text.partition("ANSWER GIVEN")[2].partition("QUESTION")[0]
+            found.append(schema.model_validate({"score": 10 if good else 2, "context": "keep" if good else "add"}))
+        return found
+
+    monkeypatch.setattr(reader, "generate_records", records)
+    return sizes
+
+
+def steered(tmp_path, experiment, **changes):
+    systems = [
+        {"name": name, "pipeline": {} if one is None else {"controller": one}}
+        for name, one in {"once": None, **CONTROLLERS}.items()
+    ]
+    content = {
+        "grid": None,
+        "pipeline": COMMON,
+        "systems": systems,
+        "baseline": "once",
+        "k": 6,
+        "measures": ["EM", "TokenF1", "Recall", "Abstention"],
+        "answer": {"max_tokens": 20},
+        **changes,
+    }
+    return run(experiment(**content), RunOptions(work=tmp_path / "work", sample=SAMPLE))
+
+
+def test_answers_and_costs_are_those_of_a_pipeline(tmp_path, experiment, animals, reader, judge):
+    result = steered(tmp_path, experiment)
+    (part,) = result.sets
+    documents = load(str(animals)).documents
+    for run_ in part.runs[1:]:
+        config = PipelineConfig.from_mapping({**COMMON, "controller": CONTROLLERS[run_.system]})
+        calls = rounds = 0
+        with Pipeline(tmp_path / run_.system, config) as pipeline:
+            pipeline.add(documents.values())
+            for query in part.queries:
+                where = None if query.scope is None else within(query.scope)
+                answer = pipeline.ask(query.question, 6, where=where, max_tokens=20)
+                record = run_.answers[query.query_id]
+                if answer.trace["model_called"]:
+                    assert record.text == answer.text
+                    assert len(record.shown) == len(answer.trace["kept"])
+                else:
+                    assert record.text is None
+                rounds += record.call.rounds
+                calls += record.call.calls
+                assert record.call.rounds == len(answer.trace["controller"]["rounds"])
+        assert run_.cost["answers"].calls == calls
+        assert rounds > len(part.queries), "some question takes more than one round"
+        assert any("rounds a question" in note for note in part.notes)
+    feedback = part.runs[1]
+    assert feedback.cost["answers"].calls > 2 * SAMPLE - 1, "an answer and a judgement for each round"
+    assert max(judge) > SAMPLE // 2
+    save(result, tmp_path / "results.json.gz")
+    assert timeless(rescored(load_result(tmp_path / "results.json.gz"))) == timeless(result)
+
+
+def test_a_second_run_asks_nothing(tmp_path, experiment, reader, judge):
+    first = steered(tmp_path, experiment)
+    asked = len(reader.asked), len(judge)
+    second = steered(tmp_path, experiment)
+    assert (len(reader.asked), len(judge)) == asked
+    assert timeless(first) == timeless(second)
+    spent = second.sets[0].runs[1].cost["answers"]
+    assert spent.from_cache == spent.calls
+
+
+def test_a_controller_may_ask_another_model(tmp_path, experiment, reader, judge):
+    other = {"name": "feedback", "model": {"name": "reader", "size": "judge"}}
+    systems = [{"name": "other", "pipeline": {"controller": other}}]
+    (part,) = steered(tmp_path, experiment, systems=systems, baseline="").sets
+    assert part.runs[0].language_model.name == "reader-small"
+    assert max(judge) > SAMPLE // 2
+
+
+def test_without_answers_a_controller_is_refused_with_its_line(tmp_path, experiment, reader):
+    with pytest.raises(ConfigError, match=r"experiment\.yaml:\d+: The system 'feedback' has a controller"):
+        steered(tmp_path, experiment, answer=None, measures=["Recall"])
+    wrong = [{"name": "a", "pipeline": {"controller": {"name": "feedback", "round": 2}}}]
+    with pytest.raises(ConfigError, match=r"has no option 'round'"):
+        steered(tmp_path, experiment, systems=wrong, baseline="")
+
+
+def test_what_an_older_version_wrote_of_a_call_is_read():
+    from ragkit.eval.results import Call
+
+    call = Call.model_validate(json.loads('{"prompt_tokens": 3, "reply_tokens": 1, "seconds": 0.5}'))
+    assert (call.calls, call.rounds) == (1, 1)
