@@ -3,9 +3,9 @@
     python -m benchmarks.kv_cost [DATA_FOLDER] [--set squad_a] [--questions 1000] [--exponents 0.6 1.0 1.4]
 
 Real questions and the five best chunks (200 tokens, BM25) of each; questions are drawn from a Zipf law, 1 / rank^s,
-with ranks assigned at random. A store holds a part of the working set: of the tokens of all distinct chunks that the stream
-shows. Every cache has the same number of tokens. Counted is what a model would compute of the prompts: template, labels
-and question included; the real planner and the real index decide, no model runs.
+with ranks assigned at random. A store holds a part of the working set: of the tokens of all distinct chunks that the
+stream shows. Every cache has the same number of tokens. Counted is what a model would compute of the prompts: template,
+labels and question included; the real planner and the real index decide, no model runs.
 
 - full: everything, always.
 - prefix: blocks of 16 tokens, least recently used ones go (as vLLM), sources best last.
@@ -201,7 +201,7 @@ def rows(asked: Sequence[Asked], drawn: Sequence[int], part: float, shares: Sequ
     best = optimum(stream, capacity)
     hits: dict[str, float] = {}
     for share in shares:
-        store = ChunkStore(VariantIndex(capacity), Repair(share=share), "cachecraft", [], [])
+        store = ChunkStore(VariantIndex(capacity, admission="room"), Repair(share=share), "cachecraft", [], [])
         name = f"chunks, r {share:.0%}"
         computed[name] = sum(store.compute(layout) for layout in stream)
         hits[name] = sum(store.hit[-LAST:]) / sum(store.shown[-LAST:])

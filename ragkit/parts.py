@@ -296,10 +296,10 @@ def make_reusing_model(config: PipelineConfig) -> ReusingLanguageModel:
 
     chosen, settings = config.language_model, config.kv_reuse or KvReuseConfig()
     watch = _WATCH.get()
+    model, plain = language_model(chosen), _made_once(chosen)
 
     def make() -> ReusingLanguageModel:
-        trace = None if watch is None else watch.trace
-        return ReusingLanguageModel(language_model(chosen), _made_once(chosen), settings, trace=trace)
+        return ReusingLanguageModel(model, plain, settings, trace=None if watch is None else watch.trace)
 
     if watch is not None or chosen.name not in BUILT_IN["language_models"]:
         return make()

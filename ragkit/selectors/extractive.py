@@ -27,25 +27,32 @@ from ragkit.scoring.order import ChunkScore, descending
 from ragkit.scoring.threshold import Threshold
 from ragkit.scoring.within import Within
 from ragkit.selectors.extractive_budget import Budget
-from ragkit.selectors.extractive_fusion import FusedSentences
+from ragkit.selectors.extractive_fusion import FusedSentences, learnt_weights
 from ragkit.selectors.extractive_judging import JudgedSentences
 from ragkit.selectors.extractive_parts import Narrowing
 from ragkit.selectors.extractive_scoring import CosineSentences, SentenceScorer, Split, YesNoSentences
 from ragkit.selectors.fitting import Count, Fitting
 
-Scorer = Literal["cosine", "fusion", "reranker", "yes_no"]
+Scorer = Literal["cosine", "fusion", "learned", "reranker", "yes_no"]
 
 _AUTO: Mapping[Scorer, Policy] = {
     "cosine": Drop(g=0.4, min_k=3, compare_to="anchor"),
     "fusion": Within(1.5),
+    "learned": Within(1.5),
     "reranker": Fixed(1_000_000),
     "yes_no": Threshold(),
 }
 """Cosines have no scale of their own: what reaches 60 % of the best sentence. Fused scores have no zero: a distance
 from the best, in standard deviations. What a reranker's scores mean differs by its training: the budget alone cuts.
 EXIT's own rule for yes and no."""
-_AUTO_K: Mapping[Scorer, int | None] = {"cosine": None, "fusion": 20, "reranker": 20, "yes_no": None}
-_AUTO_SHARE: Mapping[Scorer, float | None] = {"cosine": None, "fusion": 0.6, "reranker": 0.5, "yes_no": None}
+_AUTO_K: Mapping[Scorer, int | None] = {"cosine": None, "fusion": 20, "learned": 20, "reranker": 20, "yes_no": None}
+_AUTO_SHARE: Mapping[Scorer, float | None] = {
+    "cosine": None,
+    "fusion": 0.6,
+    "learned": 0.6,
+    "reranker": 0.5,
+    "yes_no": None,
+}
 
 
 class ExtractiveSelector:
@@ -77,22 +84,22 @@ class ExtractiveSelector:
         """Narrow hits to sentences.
 
         Args:
-            scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`),
-                reranker (see `JudgedSentences`), or yes_no (label probabilities of the language model, one prompt a
-                sentence).
+            scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`), learned
+                (the same with weights learnt on several data sets), reranker (see `JudgedSentences`), or yes_no (label
+                probabilities of the language model, one prompt a sentence).
             policy: Where the sentences of all hits, best first, are cut: drop, elbow, share, fixed, threshold, within,
                 or auto: for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at least),
-                for fusion within 1.5 of the best, for reranker only `share`.
-            k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion and reranker, else all.
+                for fusion and learned within 1.5 of the best, for reranker only `share`.
+            k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion, learned and reranker, else all.
             share: Sentences are kept, best first, up to this share of the tokens of the best `of` hits; None: no such
-                budget; auto: 0.6 for fusion, 0.5 for reranker, else none. Needs `count`.
+                budget; auto: 0.6 for fusion and learned, 0.5 for reranker, else none. Needs `count`.
             of: How many of the best hits `share` speaks of.
             context: Weight of a sentence's neighbours in cosine, 0 to 1.
             neighbours: How many on each side, for cosine and reranker.
             language: Of the words that fusion compares, as in the lexical index.
             weight: Of the reranker in fusion, whose five other views weigh 1 each.
             embedder: Compares sentences with the question.
-            reranker: Judges sentences, for reranker and, where one is given, for fusion.
+            reranker: Judges sentences, for reranker and, where one is given, for fusion and learned.
             language_model: Says yes or no.
             sentences: Splits a text.
             count: Measures texts in the answering model's tokens.
@@ -264,6 +271,8 @@ def _made(
             return CosineSentences(_given(embedder, "embedder", scorer), context, neighbours)
         case "fusion":
             return FusedSentences(_given(embedder, "embedder", scorer), language, judged, weight)
+        case "learned":
+            return FusedSentences(_given(embedder, "embedder", scorer), language, judged, weight, learnt_weights())
         case "reranker":
             return JudgedSentences(_given(reranker, "reranker", scorer), neighbours)
         case "yes_no":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,14 +31,20 @@ class FusedSentences:
     its chunk; BM25 of the sentence among the sentences, and of its chunk among the chunks. Cosine finds the paraphrase,
     words the name and the number; the chunk says whether the sentence is about the matter at all. From the vectors of
     sentences, and from the question's, the mean of the sentences is taken away first: what all of them speak of tells
-    none from another, as the idf of BM25 has it for words. The weights are equal: those learnt on one data set were not
-    better on others. A judge of sentences, where there is one, is a sixth view with a weight of its own.
+    none from another, as the idf of BM25 has it for words. The weights are equal unless others are given: those learnt
+    on one data set were not better on others, those learnt on several (`learnt_weights`) a little. A judge of
+    sentences, where there is one, is a sixth view with a weight of its own.
     """
 
     name = "fusion"
 
     def __init__(
-        self, embedder: Embedder, language: str = "english", judge: SentenceScorer | None = None, weight: float = 5.0
+        self,
+        embedder: Embedder,
+        language: str = "english",
+        judge: SentenceScorer | None = None,
+        weight: float = 5.0,
+        weights: Sequence[float] | None = None,
     ) -> None:
         if not (math.isfinite(weight) and weight >= 0):
             raise ConfigError(f"weight is {weight}; expected 0 or more.", hint="The five other views weigh 1 each.")
@@ -44,12 +52,23 @@ class FusedSentences:
         self._language = language
         self._judge = judge
         self._weight = weight
+        self._weights = weights
 
     def score(self, query: str, hits: Sequence[Hit], sentences: Sequence[Sequence[Span]]) -> list[Scores]:
         """Return the mean deviations; vectors of texts seen before come from the embedder's cache."""
         sizes = [len(own) for own in sentences]
         if not any(sizes):
             return [np.zeros(0) for _ in sentences]
+        views = self.views(query, hits, sentences)
+        fused = np.average(views, axis=0, weights=self._weights)
+        if self._judge is not None:
+            judged = _deviations(np.concatenate(self._judge.score(query, hits, sentences)))
+            fused = (len(views) * fused + self._weight * judged) / (len(views) + self._weight)
+        return np.split(finite(fused, "fused sentences"), np.cumsum(sizes)[:-1])
+
+    def views(self, query: str, hits: Sequence[Hit], sentences: Sequence[Sequence[Span]]) -> _Vectors:
+        """Return the five views in standard deviations, shape (5, sentences); there is at least one sentence."""
+        sizes = [len(own) for own in sentences]
         texts = [hit.chunk.text[start:end] for hit, own in zip(hits, sentences, strict=True) for start, end in own]
         chunk_texts = [hit.chunk.index_text for hit in hits]
         question = np.asarray(self._embedder.embed_queries([query]), np.float64)[0]
@@ -63,15 +82,13 @@ class FusedSentences:
             bm25(asked, [self._terms(text) for text in texts]),
             np.repeat(bm25(asked, [self._terms(text) for text in chunk_texts]), sizes),
         )
-        fused = np.mean([_deviations(view) for view in views], axis=0)
-        if self._judge is not None:
-            judged = _deviations(np.concatenate(self._judge.score(query, hits, sentences)))
-            fused = (len(views) * fused + self._weight * judged) / (len(views) + self._weight)
-        return np.split(finite(fused, "fused sentences"), np.cumsum(sizes)[:-1])
+        return np.array([_deviations(view) for view in views])
 
     def trace(self) -> dict[str, Any]:
         """Return the name, the embedder, and the judge with its weight where there is one."""
-        told = {"name": self.name, "embedder": self._embedder.name, "language": self._language}
+        told: dict[str, Any] = {"name": self.name, "embedder": self._embedder.name, "language": self._language}
+        if self._weights is not None:
+            told |= {"name": "learned", "weights": list(self._weights)}
         return told if self._judge is None else {**told, "judge": self._judge.trace(), "weight": self._weight}
 
     def _vectors(self, texts: Sequence[str]) -> _Vectors:
@@ -87,6 +104,12 @@ class FusedSentences:
     @cached_property
     def _analyzer(self) -> Any:
         return analyzer(self._language)
+
+
+def learnt_weights() -> tuple[float, ...]:
+    """Return the weights of the five views that ship with the package; the file beside this one says whence."""
+    path = Path(__file__).with_name("extractive_weights.json")
+    return tuple(map(float, json.loads(path.read_text(encoding="utf-8"))["weights"]))
 
 
 def _cosines(vectors: _Vectors, question: _Vectors) -> Scores:

@@ -6,7 +6,8 @@ What it does well or badly is what the reranker, the calibration and the policy 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -142,7 +143,8 @@ class ScoreCutSelector:
             )
 
     def _trace(self, pruned: Pruned, kept: int, reason: str, scores: list[tuple[str, float]]) -> dict[str, Any]:
-        policy = {key: getattr(self._policy, key) for key in type(self._policy).__dataclass_fields__}  # type: ignore[attr-defined] # policies are dataclasses
+        options = [one.name for one in fields(cast(Any, self._policy))]  # every policy is a dataclass
+        policy = {option: getattr(self._policy, option) for option in options}
         return {
             "selector": self.name,
             "reranker": None if self._reranker is None else self._reranker.name,

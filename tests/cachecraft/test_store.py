@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -343,3 +344,25 @@ def test_nothing_that_is_stored_is_lost_when_the_disk_is_exactly_as_large(tmp_pa
         assert len(names) == 10
         assert set(store.load(sorted(names))) == names
         assert store.stats().evictions["disk"] == 0
+
+
+def test_a_file_system_that_fills_up_leaves_memory(tmp_path: Path):
+    """Blobs and catalog share 1 MiB, where this process may mount such a file system."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=False, stderr=-3)
+    if done.returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        with filled(mount, 100) as store:
+            store.flush(30)
+            failures = store.stats().failures
+            assert failures["disk: no space"] > 50
+            there = store.load([variant(number).name for number in range(100)])
+            assert all(np.array_equal(there[variant(n).name], body(n)) for n in range(100) if variant(n).name in there)
+            assert len(there) >= 50  # what memory holds
+        with ChunkStore(SPACE, mount) as again:
+            names = [one.name for one in again.index]
+            assert set(again.load(names)) == set(names)
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)

@@ -1,5 +1,7 @@
 """The selector `configured`: from YAML, by name, on an index; what it says, what it refuses."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,11 @@ def test_an_experiment_sees_that_an_agent_was_trained_again(agent_path):
     of_model = named_files({"reranker": {"name": "cross_encoder", "model": str(model)}})
     (model / "model.safetensors").write_bytes(b"two")
     assert named_files({"reranker": {"name": "cross_encoder", "model": str(model)}}) != of_model
+
+
+def test_the_trace_of_a_cut_names_the_policys_options_only(tmp_path):
+    with pipeline_with(tmp_path, {"name": "score_cut", "policy": "drop"}) as pipeline:
+        found = pipeline.select(CAT, pipeline.retrieve("cat tax dog income", 4))
+    json.dumps(dict(found.trace))  # in JSON's types, as Selection has it
+    assert "invariances" not in found.trace["policy"]
+    assert found.trace["policy"]["name"] == "drop"

@@ -55,8 +55,8 @@ class VariantIndex:
                 f"capacity_bytes={capacity_bytes}, per_chunk={per_chunk}, decay={decay}, ghosts={ghosts} was given; "
                 "expected a capacity of 0 or more, 1 or more variants per chunk, 0 < decay <= 1, 1 or more ghosts."
             )
-        if admission not in {"reuse", "always"}:
-            raise UsageError(f"The admission {admission!r} was given; expected 'reuse' or 'always'.")
+        if admission not in {"reuse", "room", "always"}:
+            raise UsageError(f"The admission {admission!r} was given; expected 'reuse', 'room' or 'always'.")
         self.capacity_bytes = capacity_bytes
         self.per_chunk = per_chunk
         self.max_generation = max_generation
@@ -111,18 +111,20 @@ class VariantIndex:
     def wanted(self, key: str) -> bool:
         """Count that a prompt shows a chunk for which nothing fits, and return whether storing it is worth it.
 
-        It is when the chunk was seen often enough lately, and would save more than what it might drive out. Asking
-        again within one request counts no second time.
+        It is when the chunk was seen often enough lately, and would save more than what it might drive out; with the
+        admission "room" also when it is new and nothing has to go for it. Asking again within one request counts no
+        second time.
         """
         self._popularity.see(key, self.now)
         if self.admission == "always":
             return True
-        if self._popularity.count(key, self.now) < SEEN_ENOUGH:
-            return False
         least = self._order.least()
         mean = self.used_bytes / len(self) if len(self) else 0.0
-        if least is None or self.used_bytes + mean <= self.capacity_bytes:
-            return self.capacity_bytes > 0
+        room = self.capacity_bytes > 0 and (least is None or self.used_bytes + mean <= self.capacity_bytes)
+        if self._popularity.count(key, self.now) < SEEN_ENOUGH:
+            return room and self.admission == "room"
+        if room or least is None:
+            return room
         return self._newcomer(key, self._tokens / max(self.used_bytes, 1)) > least
 
     def add(self, variant: Variant, *, always: bool = False) -> Admission:

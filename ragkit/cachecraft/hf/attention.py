@@ -74,9 +74,8 @@ def partial_attention(
         if options.get(name) is not None:
             raise UnsupportedError(f"The model uses {what}, which a partial forward does not compute.")
     scale = options.get("scaling")
-    folded = query.shape[1] // key.shape[1] if query.is_cuda else 1
     parts = [
-        _block(query[:, :, start:end], key[:, :, :keys], value[:, :, :keys], mask, scale=scale, folded=folded)
+        _block(query[:, :, start:end], key[:, :, :keys], value[:, :, :keys], mask, scale=scale, folded=current.groups)
         for start, end, keys, mask in current.blocks
     ]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(1, 2).contiguous(), None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from ragkit.cachecraft.hf.proof import prove_forward, supported
 from ragkit.cachecraft.hf.state import State
 from ragkit.cachecraft.hf.visibility import PAD, Mask, limits_of
 from ragkit.cachecraft.tiers.tier import Blob
-from ragkit.errors import UsageError
+from ragkit.errors import ModelError, UsageError
 from ragkit.inference import GREEDY, Sampling
 
 _PASS_TOKENS = {"cpu": 4096, "cuda": 32_768}
@@ -106,7 +108,7 @@ class HfBackend:
         for plan in plans:
             self._check(plan, blobs)
         found: dict[int, State] = {}
-        with self._lock:
+        with self._lock, _memory(plans):
             sizes = [len(plan.layout.ids) + room + 1 for plan in plans]
             for group in shards(sizes, self._slots()):
                 order = sorted(group, key=lambda at: (-len(plans[at].fresh), at))
@@ -129,13 +131,16 @@ class HfBackend:
     def loaded(self, plans: Sequence[Plan], blobs: Mapping[str, torch.Tensor | Blob], room: int = 0) -> KeyValues:
         """Return a cache with a row for each plan, into which the reused pieces are placed whole, moved as needed."""
         capacity = max(len(plan.layout.ids) for plan in plans) + room
-        cache = KeyValues(self.shape, len(plans), capacity, self.device)
+        cache = KeyValues(self.shape, len(plans), capacity, self.device, blank=False)
         rows: dict[tuple[str, int, int, int], list[int]] = {}
         for row, plan in enumerate(plans):
             for one in plan.reused:
                 key = one.variant.name, one.variant.tokens, one.variant.start, one.start
                 rows.setdefault(key, []).append(row)
         with torch.inference_mode():
+            for row, plan in enumerate(plans):
+                for start, end in _gaps(plan, capacity + 1):
+                    cache.clear(row, start, end)
             for (name, tokens, old, new), where in rows.items():
                 tensor = self.tensor(blobs[name], tokens)
                 self._place(cache, where, tensor, old, new)
@@ -265,6 +270,24 @@ class HfBackend:
                     f"The plan reuses {one.variant.name!r}, whose keys and values were not given.",
                     hint="Plan again without the variants that could not be loaded.",
                 )
+
+
+@contextmanager
+def _memory(plans: Sequence[Plan]) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        tokens = sum(len(plan.layout.ids) for plan in plans)
+        raise ModelError(
+            f"The device has too little memory for {len(plans)} prompts of {tokens} tokens together: {error}",
+            hint="Give HfBackend a smaller pass_tokens or cache_bytes, or name a smaller model.",
+        ) from error
+
+
+def _gaps(plan: Plan, end: int) -> list[tuple[int, int]]:
+    """Return the slots before `end` that no reused piece covers, as ranges."""
+    borders = [(0, 0), *sorted((one.start, one.start + one.variant.tokens) for one in plan.reused), (end, end)]
+    return [(before[1], after[0]) for before, after in pairwise(borders) if before[1] < after[0]]
 
 
 def _batch(plans: Sequence[Plan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -58,13 +58,13 @@ def forced(backend: HfBackend, states: Sequence[State], replies: Sequence[Sequen
             continue
         ids = np.zeros((len(rows), width), np.int64)
         positions = np.full((len(rows), width), PAD, np.int64)
-        for row, (state, reply) in enumerate(zip(rows, given, strict=True)):
-            at = width - (len(reply) - 1)
-            ids[row, at:] = reply[:-1]
-            positions[row, at:] = state.length + np.arange(len(reply) - 1)
+        for row, (state, tokens) in enumerate(zip(rows, given, strict=True)):
+            at = width - (len(tokens) - 1)
+            ids[row, at:] = tokens[:-1]
+            positions[row, at:] = state.length + np.arange(len(tokens) - 1)
         logits = backend.advance(rows[0].key_values, ids, positions, first=rows[0].row, keep=width)
-        for row, (place, reply) in enumerate(zip(places, given, strict=True)):
-            own = logits[row, width - (len(reply) - 1) :]
+        for row, (place, tokens) in enumerate(zip(places, given, strict=True)):
+            own = logits[row, width - (len(tokens) - 1) :]
             found[place] = torch.cat([rows[row].logits[None], own])
     return [found[place] for place in range(len(states))]
 

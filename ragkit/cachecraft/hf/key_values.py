@@ -39,19 +39,25 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers is not typed
     is never seen. Loaded pieces are put in before a pass.
     """
 
-    def __init__(self, shape: Shape, rows: int, capacity: int, device: torch.device) -> None:
+    def __init__(self, shape: Shape, rows: int, capacity: int, device: torch.device, *, blank: bool = True) -> None:
+        """Make room for `capacity` tokens of each row; with `blank` False the slots hold anything until written."""
         super().__init__(layers=[])
         self.capacity = capacity
         size = shape.layers, rows, shape.heads, capacity + 1, shape.width
-        # Zeros: a slot that one row of a batch does not use is read, masked, and must not be NaN.
-        self.keys = torch.zeros(size, dtype=shape.dtype, device=device)
-        self.values = torch.zeros(size, dtype=shape.dtype, device=device)
+        make = torch.zeros if blank else torch.empty
+        self.keys = make(size, dtype=shape.dtype, device=device)
+        self.values = make(size, dtype=shape.dtype, device=device)
         self.current: Pass | None = None
 
     @property
     def spare(self) -> int:
         """The slot that padding writes to."""
         return self.capacity
+
+    def clear(self, row: int, start: int, end: int) -> None:
+        """Put zeros into the slots [start, end) of a row: what a row does not use is read, masked, if others use it."""
+        self.keys[:, row, :, start:end] = 0.0
+        self.values[:, row, :, start:end] = 0.0
 
     def piece(self, row: int, start: int, end: int) -> torch.Tensor:
         """Return a copy of the slots [start, end) of a row, (layers, 2, heads, tokens, head dim)."""

@@ -20,6 +20,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ragkit.cachecraft.core.prompt import Positions, Span
+from ragkit.cachecraft.hf.attention import switched
 from ragkit.errors import UnsupportedError, UsageError
 
 Masses = NDArray[np.float32]
@@ -178,14 +179,12 @@ def observing(
     wanted = sorted(range(count) if layers is None else layers)
     width = max((span.end for span in spans), default=0) if spans is not None else int(keys or 0)
     observer = Observer(spans, [np.asarray(row, np.int64) for row in rows], width, wanted, block)
-    before = model.config._attn_implementation
     mark = _observer.set(observer)
     try:
-        model.set_attn_implementation(FUNCTION)
-        yield observer
+        with switched(model, FUNCTION):
+            yield observer
     finally:
         _observer.reset(mark)
-        model.set_attn_implementation(before)
 
 
 def observed_attention(

@@ -60,7 +60,7 @@ def supported(model: Any) -> Supported:
     near = _run(model, 0)
     away = int(min(_FAR, max(_TOKENS, getattr(model.config, "max_position_embeddings", _FAR) - _TOKENS)))
     far = _run(model, away)
-    if not (_close(near.values, far.values) and _close(near.logits, far.logits)):
+    if not (_close(near.values, far.values, model.dtype) and _close(near.logits, far.logits, model.dtype)):
         raise refused(model.config, "its values or logits depend on the absolute position")
     rotary = _rotary(model, module, near.keys, far.keys, away)
     shape = Shape(near.keys.shape[0], near.keys.shape[1], near.keys.shape[3], model.dtype)
@@ -82,8 +82,9 @@ def prove_forward(forward: Forward, known: Supported) -> None:
         logits, _ = forward(cache, ran.ids.cpu().numpy()[:, fresh], _FRESH, keep=len(fresh))
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise refused(forward.model.config, f"a partial forward fails ({error})") from error
-    same = _close(cache.keys[:, 0, :, fresh], ran.keys[:, :, fresh]) and _close(logits[0], ran.logits[fresh])
-    if not same:
+    computed = cache.keys[:, 0, :, fresh]
+    dtype = known.shape.dtype
+    if not (_close(computed, ran.keys[:, :, fresh], dtype) and _close(logits[0], ran.logits[fresh], dtype)):
         raise refused(forward.model.config, "a partial forward does not give what a whole one gives")
 
 
@@ -129,13 +130,13 @@ def _rotary(model: Any, module: Any, near: torch.Tensor, far: torch.Tensor, away
         for pairing, arithmetic in product(Pairing, formats)
     ]
     best = min(ways, key=lambda way: float((way.moved(near[:1], 0, away).double() - far[:1].double()).norm()))
-    if not _close(best.moved(near, 0, away), far):
+    if not _close(best.moved(near, 0, away), far, model.dtype):
         raise refused(model.config, "its keys do not turn with the position as its rotary table says")
     return best
 
 
-def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether the relative error of each layer (or token, for logits) is small for the number format."""
-    tolerance = _TOLERANCE.get(found.dtype, _HALF_TOLERANCE)
+def _close(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether the relative error of each layer (or token, for logits) is small for a number format."""
+    tolerance = _TOLERANCE.get(dtype, _HALF_TOLERANCE)
     pairs = zip(found.double(), expected.double(), strict=True)
     return all(bool((a - b).norm() <= tolerance * b.norm()) for a, b in pairs)

@@ -34,7 +34,8 @@ class Pass:
     """One forward pass over rows `[first, first + rows)` of a batch: slots to write and what each query sees.
 
     `positions` (rows, queries) are those of the queries; padding has the position and slot `spare`. `plain` says that
-    no mask is needed: the queries are all keys in order, or one query for each row that sees all keys.
+    no mask is needed: the queries are all keys in order, or one query for each row that sees all keys. `run` are the
+    slots that all rows write, if they are the same and consecutive; a block's mask is there for `groups` heads.
     """
 
     first: int
@@ -44,6 +45,7 @@ class Pass:
     plain: bool
     run: tuple[int, int] | None
     blocks: tuple[Block, ...]
+    groups: int
 
     @property
     def rows(self) -> int:
@@ -82,7 +84,7 @@ def make_pass(
     where = torch.from_numpy(np.where(padding, spare, positions)).to(device)
     same = bool((positions == positions[0]).all() and (np.diff(positions[0]) == 1).all() and not padding.any())
     run = (int(positions[0, 0]), int(positions[0, -1]) + 1) if same else None
-    return Pass(first, where, on_device, keys, plain, run, tuple(found))
+    return Pass(first, where, on_device, keys, plain, run, tuple(found), groups)
 
 
 def limits_of(positions: NDArray[np.int64], lengths: NDArray[np.int64], mask: Mask) -> NDArray[np.int64]:

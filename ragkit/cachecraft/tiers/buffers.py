@@ -21,9 +21,9 @@ _PAGE = mmap.PAGESIZE
 
 
 def pages(size: int) -> Blob:
-    """Return `size` writable bytes that start on a page border; the last page is theirs alone."""
+    """Return `size` writable bytes that start on a page border."""
     if size < _LARGE or not hasattr(mmap, "MAP_PRIVATE"):
-        memory = np.empty(size + 2 * _PAGE, np.uint8)
+        memory = np.empty(size + _PAGE, np.uint8)
         start = -memory.ctypes.data % _PAGE
         return memory[start : start + size]
     mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -16,6 +16,10 @@ THREADS = 128
 """Questions that are on their way at the same time."""
 
 
+class Wanted(BaseException):
+    """A model was asked for while it was only to be found out whether it would be; nothing that a part may catch."""
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """What one thread asks `metered` for: calls of equal `kind` are made together by `bulk`."""
@@ -40,8 +44,7 @@ class Meeting:
         self._waiting: list[Call] = []
         self._running = 0
         self._stopped = False
-        self.made = 0
-        """How many calls models got so far."""
+        self._probing = False
 
     def run(self, tasks: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
         """Return what each task returns, in order, at most `threads` at a time; raise what the first failed one raises.
@@ -76,8 +79,20 @@ class Meeting:
             raise failed[min(failed)]
         return [found[place] for place in range(len(tasks))]
 
+    def probe(self, task: Callable[[], T]) -> T | None:
+        """Return what `task` returns if it asks for no call, else None; no call is made."""
+        self._probing = True
+        try:
+            return task()
+        except Wanted:
+            return None
+        finally:
+            self._probing = False
+
     def ask(self, call: Call) -> None:
         """Return when `call` was made; raise what the model raises for it."""
+        if self._probing:
+            raise Wanted
         with self._lock:
             if self._stopped:
                 raise ModelError("The run was stopped.", hint="Start it again; what was answered is kept.")
@@ -125,7 +140,6 @@ class Meeting:
         """Make the calls as one; where that fails, in halves: what was answered comes from the model's cache then."""
         first, items = calls[0], [item for call in calls for item in call.items]
         try:
-            self.made += 1
             made, seconds, _ = first.metered.timed(lambda: first.bulk(items), len(items))
         except BaseException as error:
             if isinstance(error, ModelError) and not isinstance(error, ServerError) and len(calls) > 1:

@@ -79,16 +79,15 @@ class Search:
     def all(self, queries: Sequence[Query]) -> Iterator[dict[str, Any]]:
         """Yield what `hits` returns for each query, in order.
 
-        If the selector asks its language model about the first question, the others are asked side by side.
+        If the selector wants to ask its language model about the first question, all are asked side by side.
         """
-        rest = list(queries)
-        if rest:
-            yield self.hits(rest.pop(0))
-        if not self._meeting.made:
-            yield from map(self.hits, rest)
+        first = self._meeting.probe(partial(self.hits, queries[0]))
+        if first is not None:
+            yield first
+            yield from map(self.hits, queries[1:])
             return
-        for start in range(0, len(rest), THREADS):
-            some = [partial(self.hits, query, together=True) for query in rest[start : start + THREADS]]
+        for start in range(0, len(queries), THREADS):
+            some = [partial(self.hits, query, together=True) for query in queries[start : start + THREADS]]
             yield from self._meeting.run(some)
 
     def hits(self, query: Query, *, together: bool = False) -> dict[str, Any]:

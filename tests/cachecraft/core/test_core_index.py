@@ -200,6 +200,20 @@ def test_what_is_seen_once_is_not_wanted():
     assert not full.wanted("a")
 
 
+def test_with_room_what_is_new_is_wanted_until_something_had_to_go():
+    index = VariantIndex(250, admission="room")
+    for key in "ab":
+        index.tick()
+        assert index.wanted(key)
+        assert index.add(named(key)).admitted
+    index.tick()
+    assert not index.wanted("c")
+    for _ in range(8):
+        index.tick()
+    assert index.wanted("c")  # seen again, and worth more than what nobody has used
+    assert not VariantIndex(0, admission="room").wanted("a")
+
+
 def test_hits_count_as_sightings_too():
     index = VariantIndex(1_000)
     one = named("a")

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.cachecraft.core.prompt import Kind, Layout
+from ragkit.cachecraft.hf import attention
 from ragkit.cachecraft.hf.backend import HfBackend
 from ragkit.cachecraft.hf.grouping import shards, slices
+from ragkit.cachecraft.hf.visibility import PAD, make_pass
 from ragkit.errors import UsageError
 from ragkit.inference import Sampling
 from ragkit.models.causal.generation import write
@@ -107,6 +109,24 @@ def test_prefill_many_equals_prefill():
         single = ENGINE.prefill(alone)
         assert state.length == sum(len(piece.ids) for piece in alone)
         torch.testing.assert_close(ENGINE.capture(state, 1), ENGINE.capture(single, 1), rtol=0, atol=1e-12)
+
+
+def test_folded_heads_as_on_a_gpu_are_the_same():
+    drawn = torch.Generator().manual_seed(0)
+    positions = np.array([[PAD, 3, 4, 9, 11, 15], [0, 1, 7, 8, 14, 15]])
+    query = torch.randn(2, 6, 6, 8, generator=drawn, dtype=torch.float64)
+    key, value = (torch.randn(2, 2, 16, 8, generator=drawn, dtype=torch.float64) for _ in range(2))
+    found = []
+    for groups, block in ((1, 64), (1, 2), (3, 64), (3, 4)):
+        current = make_pass(positions, spare=20, dtype=torch.float64, device=query.device, block=block, groups=groups)
+        mark = attention._current.set(current)
+        found.append(attention.partial_attention(ENGINE.model, query, key, value, None, scaling=0.3)[0])
+        attention._current.reset(mark)
+    hidden = torch.from_numpy(np.arange(16) > np.maximum(positions, 0)[..., None])[:, None]
+    scores = 0.3 * query @ key.repeat_interleave(3, 1).transpose(2, 3)
+    true = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value.repeat_interleave(3, 1)
+    for one in found:
+        torch.testing.assert_close(one, true.transpose(1, 2), rtol=0, atol=1e-13)
 
 
 def test_bad_calls():

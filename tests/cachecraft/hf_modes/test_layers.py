@@ -42,6 +42,14 @@ def test_a_constant_set_equals_the_backend(small, share):
     same(layers.cache.values[..., :-1, :], state.key_values.values[..., :-1, :], 1e-10)
 
 
+def test_half_precision(small):
+    prompt = small(dtype=torch.bfloat16)
+    plan = prompt.plan("random", 0.3)
+    state = prompt.backend.run(plan, prompt.blobs)
+    _, logits = whole_loop(prompt, plan)
+    assert torch.equal(logits, state.logits)  # the same operations in the same order
+
+
 def test_everything_fresh_equals_the_model(small):
     prompt = small()
     _, logits = whole_loop(prompt, full_plan(prompt.layout))

@@ -104,12 +104,12 @@ def test_the_first_answer_token_at_equal_share(smollm_folder):
         jobs.append(("cachecraft", make_plan(layout, chosen, reasons, "cachecraft", repair)))
         jobs += [
             ("random", make_plan(layout, chosen, reasons, "random", Repair(share=0.3, run_length=1, seed=seed)))
-            for seed in range(3)
+            for seed in range(2)
         ]
         truth = backend.run(full_plan(layout), {}).logits
         for (name, _), state in zip(jobs, backend.run_many([plan for _, plan in jobs], blobs), strict=True):
             found.setdefault(name, []).append(divergence(truth, state.logits))
     mean = {name: float(np.mean(values)) for name, values in found.items()}
-    print(mean)
     assert mean["random"] < mean["none"]
-    assert mean["query_probe"] < mean["random"]
+    assert mean["query_probe"] < mean["random"], mean
+    assert mean["cachecraft"] < mean["random"], mean

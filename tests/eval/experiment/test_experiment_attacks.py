@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.answer_tables import answers, attacks
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.datasets import load
 from ragkit.eval.experiment.arms import matching, with_questions, with_trust, without_documents
@@ -84,6 +85,22 @@ def test_an_attack_works_on_its_arm_and_trust_stops_it(tmp_path, experiment, rea
     ] == (0, 0, 0)
 
 
+def test_the_tables_of_the_benchmarks_show_it(tmp_path, experiment, reader, attacked):
+    result = result_of(tmp_path, experiment, measures=[*MEASURES, "TokenF1", "Recall", "Tokens"])
+    shown = list(attacks(result))
+    at = shown.index("**attacked** (41 questions)")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown[at + 2 : at + 6]]
+    assert cells[0][:4] == ["system", "attack", "right", "poison shown"]
+    assert cells[2][:2] == ["plain", "100 [100, 100]"]
+    assert cells[3][0] == "trusted"
+    assert cells[3][1].startswith("0 [")
+    assert cells[3][4].startswith("100 %")
+    assert cells[2][4] == cells[3][5] == ""
+    lines = list(answers(result))
+    assert any(line.startswith("| trusted |") for line in lines)
+    assert "TokenF1" in next(line for line in lines if line.startswith("| system"))
+
+
 def test_flags_need_no_answers(tmp_path, experiment, attacked):
     measures = ["PoisonFlagged", "CleanKept"]
     (bad, _) = result_of(tmp_path, experiment, measures=measures, answer=None).sets
@@ -108,7 +125,7 @@ def test_the_verifier_of_a_selector_is_asked_in_bulk(tmp_path, experiment, reade
     (bad, _) = result_of(tmp_path, experiment, systems=systems).sets
     assert bad.intervals["PoisonFlagged"]["verified"][0] > 0
     assert bad.intervals["AttackSuccess"]["verified"][0] == 0.0
-    assert max(sizes) == 40, "all questions but the first, side by side"
+    assert max(sizes) == 41, "all questions side by side"
     spent = bad.runs[2].cost["selection"]
     assert spent.calls > 41
     assert spent.prompt_tokens > 10 * spent.calls

@@ -142,4 +142,6 @@ def test_outside_of_a_run_a_call_is_made_at_once():
     assert shared.generate(prompt("a"), max_tokens=9) == "A"
     assert (shared.name, shared.window, shared.template_tokens, shared.count(["a b"])) == ("scripted", 8192, 0, [2])
     assert shared.generate_many([], max_tokens=9) == []
-    assert meeting.made == 1
+    assert meeting.probe(lambda: shared.generate(prompt("a"), max_tokens=9)) is None
+    assert meeting.probe(lambda: "no model") == "no model"
+    assert model.sizes == [1]
