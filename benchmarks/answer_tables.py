@@ -52,7 +52,7 @@ def attacks(result: ExperimentResult) -> Iterator[str]:
                 _flagged(run, "Poison"),
                 _flagged(run, "Clean"),
                 kept,
-                _mean(part, "Tokens", run.system, 0),
+                f"{np.mean([sum(hits.tokens) for hits in run.hits.values()]):.0f}",
                 _calls(part, run),
             )
 

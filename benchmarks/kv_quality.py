@@ -149,7 +149,7 @@ class Bench:
         self.cases = cases()[::every]
         local = LocalLanguageModel(model, dtype=dtype)
         self.engine: Engine = local._loaded
-        self.backend = HfBackend(self.engine.model, model_fingerprint(local))
+        self.backend = HfBackend(self.engine.model, local.fingerprint, cache_bytes=10 << 30)
         self.ends = end_tokens(self.engine.model, self.engine._tokenizer)
         self.pieces = Pieces(self.engine._tokenizer)
         self.seed = seed
@@ -280,10 +280,6 @@ class Bench:
         ]
         replies = self.backend.decode([states[at] for at in chosen], REPLY, ends=self.ends)
         return [[*everything[at], self.engine.text(reply)] for at, reply in zip(chosen, replies, strict=True)]
-
-
-def model_fingerprint(model: LocalLanguageModel) -> str:
-    return model.fingerprint
 
 
 def main() -> None:

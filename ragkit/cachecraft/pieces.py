@@ -47,8 +47,7 @@ class Pieces:
         groups = _grouped(prompt)
         if not any(is_chunk for is_chunk, _ in groups):
             raise UsageError("No segment of the prompt names a chunk.", hint="Give `Segment.chunk_id`.")
-        after = groups[-1]
-        if after[0] or not after[1].strip():
+        if groups[-1][0] or not groups[-1][1].strip():
             raise UsageError(
                 "The prompt ends with a chunk; a question before the chunks was given, or none.",
                 hint="Put the question last: keys and values of all that follows it would depend on it.",
@@ -64,8 +63,8 @@ class Pieces:
                 pieces.append(Piece(Kind.CHUNK, self.ids(text + breaks)))
             elif place:
                 pieces.append(Piece(Kind.GLUE, self.ids(text[len(_breaks(text)) :])))
-        asked = after[1][len(_breaks(after[1])) :]
-        pieces.append(Piece(Kind.QUESTION, np.concatenate([self.ids(asked), tail])))
+        asked = groups[-1][1]
+        pieces.append(Piece(Kind.QUESTION, np.concatenate([self.ids(asked[len(_breaks(asked)) :]), tail])))
         return Layout(tuple(piece for piece in pieces if len(piece.ids)))
 
     def chunk(self, text: str) -> Ids:

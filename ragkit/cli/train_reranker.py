@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Sets = Annotated[
     list[str],
-    typer.Argument(metavar="SET...", help="Data sets with evidence: PATH or FORMAT:PATH.", show_default=False),
+    typer.Option("--data", metavar="SET", help="A data set with evidence; may be repeated.", show_default=False),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the model is written.", show_default=False)]
 Encoder = Annotated[str, typer.Option("--encoder", metavar="MODEL", help="The encoder that training begins with.")]
@@ -50,8 +50,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what --out holds."
 
 
 def reranker(
-    sets: Sets,
     *,
+    data: Sets,
     out: Out,
     encoder: Encoder = "all-MiniLM-L6-v2",
     work: Work = None,
@@ -84,7 +84,7 @@ def reranker(
         steps=Steps(epochs=epochs, batch=batch, rate=rate, loss=loss, seed=seed),
     )
     with _interruptible(out), notices(silent=as_json), progress("Reading", silent=as_json) as report:
-        loaded = [load(spec) for spec in sets]
+        loaded = [load(spec) for spec in data]
         pipeline = None if config is None else PipelineConfig.from_yaml(config)
         trained = train_reranker(
             loaded, out, settings, config=pipeline, work=work, device=device, force=force, progress=report
