@@ -61,6 +61,9 @@ E1_POLICIES = ("cachecraft", "query_probe", "random")
 RUN_LENGTH = 1
 """Of everything but E1: the policies themselves are compared, token by token as published."""
 
+BATCH = 4
+"""Questions whose answers are written together."""
+
 WINDOW = 8192
 REPLY = 32
 
@@ -81,6 +84,9 @@ class Case(NamedTuple):
     policy: str
     share: float
     run_length: int
+
+
+FULL = Case("none", "full", 1.0, 1)
 
 
 def cases() -> list[Case]:
@@ -145,11 +151,11 @@ def retrieved(texts: Mapping[str, str], asked: Sequence[dict[str, Any]], work: P
 class Bench:
     """The model, how prompts are built for it, and what one question is put through."""
 
-    def __init__(self, model: str, dtype: str, seed: int, every: int = 1) -> None:
+    def __init__(self, model: str, dtype: str, seed: int, every: int, cache_bytes: int) -> None:
         self.cases = cases()[::every]
         local = LocalLanguageModel(model, dtype=dtype)
         self.engine: Engine = local._loaded
-        self.backend = HfBackend(self.engine.model, local.fingerprint, cache_bytes=10 << 30)
+        self.backend = HfBackend(self.engine.model, local.fingerprint, cache_bytes=cache_bytes)
         self.ends = end_tokens(self.engine.model, self.engine._tokenizer)
         self.pieces = Pieces(self.engine._tokenizer)
         self.seed = seed
@@ -180,16 +186,20 @@ class Bench:
         states = self.backend.prefill_many([[first, piece] for piece in alone.values()])
         for (key, piece), state in zip(alone.items(), states, strict=True):
             start = len(layout.prefix)
-            keep("isolated", Variant(f"alone {key}", key, piece.ids, prefix, start), self.backend.capture(state, 1))
+            keep(
+                "isolated",
+                Variant(f"{query_id} alone {key}", key, piece.ids, prefix, start),
+                self.backend.capture(state, 1),
+            )
         if prefix:
             blob = self.backend.capture(states[0], 0)
             for store in found:
-                keep(store, Variant("prefix", prefix, first.ids, "", 0), blob)
-        self._shuffled(layout, other, keys, prefix, random.Random(f"{self.seed} {query_id}"), keep)
+                keep(store, Variant(f"{query_id} prefix", prefix, first.ids, "", 0), blob)
+        self._shuffled(layout, other, keys, prefix, query_id, keep)
         return found, blobs
 
     def _shuffled(
-        self, layout: Layout, other: Layout, keys: Mapping[int, str], prefix: str, source: random.Random, keep: Any
+        self, layout: Layout, other: Layout, keys: Mapping[int, str], prefix: str, query_id: str, keep: Any
     ) -> None:
         """Capture each chunk, with statistics, from a prompt that holds it among others in another order."""
         own = {keys[at]: layout.pieces[at] for at in layout.chunks}
@@ -202,7 +212,7 @@ class Bench:
                 room -= len(piece.ids)
             if len(mixed) >= len(own) + max(1, len(own) // 2):
                 break
-        source.shuffle(mixed)
+        random.Random(f"{self.seed} {query_id}").shuffle(mixed)
         stood = Layout((layout.pieces[0], *mixed, layout.pieces[-1]))
         where = chunk_keys(stood, self.backend.space.key)
         wanted = [at for at in stood.chunks if where[at] in own]
@@ -210,7 +220,7 @@ class Bench:
         for at in wanted:
             before, lengths = history(stood, where, at)
             variant = Variant(
-                f"shuffled {where[at]}",
+                f"{query_id} shuffled {where[at]}",
                 where[at],
                 stood.pieces[at].ids,
                 prefix,
@@ -242,44 +252,60 @@ class Bench:
                     )
         return found
 
-    def ask(self, asked: Asked, other: Asked) -> dict[str, Any]:
-        """Return the record of one question."""
-        layout = self.layout(asked)
-        stores, blobs = self.stores(layout, self.layout(other), asked.query_id)
-        plans = self.plans(layout, stores, blobs)
-        full = self.backend.run(full_plan(layout), {}, room=REPLY)
-        reply = self.backend.decode([full], REPLY, ends=self.ends)[0]
-        told = self.backend.forced([full], [np.array(reply, np.int32)])[0]
-        reference = torch.log_softmax(told[0].double(), -1)
-        everything = {**plans, Case("none", "full", 1.0, 1): full_plan(layout)}
-        states = self.backend.run_many(list(everything.values()), blobs, room=REPLY)
-        logits = self.backend.forced(states, [np.array(reply, np.int32)] * len(states))
-        rows = []
-        for (case, plan), one in zip(everything.items(), logits, strict=True):
-            first = torch.log_softmax(one[0].double(), -1)
-            agreed = (one.argmax(-1).cpu().numpy() == np.array(reply)).mean()
-            kl = float((reference.exp() * (reference - first)).sum())
-            rows.append([*case, round(plan.share, 5), len(plan.fresh), max(0.0, kl), float(agreed)])
-        texts = self._written([*everything], states)
-        return {
-            "query": asked.query_id,
-            "answers": asked.answers,
-            "tokens": len(layout.ids),
-            "context": layout.context_tokens,
-            "chunks": len(layout.chunks),
-            "reply": self.engine.text(reply),
-            "cases": rows,
-            "replies": texts,
-        }
+    def ask_many(self, batch: Sequence[tuple[Asked, Asked]]) -> Iterator[dict[str, Any]]:
+        """Yield the record of each question; `batch` has each with another one, whose chunks are its company."""
+        ready = []
+        for asked, other in batch:
+            layout = self.layout(asked)
+            stores, blobs = self.stores(layout, self.layout(other), asked.query_id)
+            ready.append((asked, layout, {**self.plans(layout, stores, blobs), FULL: full_plan(layout)}, blobs))
+        written = self._written([(plans, blobs) for _, _, plans, blobs in ready])
+        for (asked, layout, plans, blobs), replies in zip(ready, written, strict=True):
+            yield {
+                "query": asked.query_id,
+                "answers": asked.answers,
+                "tokens": len(layout.ids),
+                "context": layout.context_tokens,
+                "chunks": len(layout.chunks),
+                "reply": self.engine.text(replies[FULL]),
+                "cases": self._compared(layout, plans, blobs, replies[FULL]),
+                "replies": [[*case, self.engine.text(reply)] for case, reply in replies.items()],
+            }
 
-    def _written(self, everything: Sequence[Case], states: Sequence[Any]) -> list[list[Any]]:
-        chosen = [
-            at
-            for at, case in enumerate(everything)
+    def _written(
+        self, ready: Sequence[tuple[dict[Case, Plan], dict[str, torch.Tensor]]]
+    ) -> list[dict[Case, list[int]]]:
+        """Return the greedy replies of each question by case, those of the full computation among them."""
+        wanted = [
+            (number, case)
+            for number, (plans, _) in enumerate(ready)
+            for case in plans
             if case.policy in ("none", "full") or (case.share in WRITTEN and case.run_length == RUN_LENGTH)
         ]
-        replies = self.backend.decode([states[at] for at in chosen], REPLY, ends=self.ends)
-        return [[*everything[at], self.engine.text(reply)] for at, reply in zip(chosen, replies, strict=True)]
+        blobs = {name: blob for _, held in ready for name, blob in held.items()}
+        states = self.backend.run_many([ready[number][0][case] for number, case in wanted], blobs, room=REPLY)
+        replies = self.backend.decode(states, REPLY, ends=self.ends)
+        found: list[dict[Case, list[int]]] = [{} for _ in ready]
+        for (number, case), reply in zip(wanted, replies, strict=True):
+            found[number][case] = reply
+        return found
+
+    def _compared(
+        self, layout: Layout, plans: Mapping[Case, Plan], blobs: Mapping[str, torch.Tensor], reply: Sequence[int]
+    ) -> list[list[Any]]:
+        """Return for each case the share computed, the tokens computed, the KL and the agreement."""
+        given = np.array(reply, np.int32)
+        full = self.backend.run(full_plan(layout), {}, room=REPLY)
+        reference = torch.log_softmax(full.logits.double(), -1)
+        states = self.backend.run_many(list(plans.values()), blobs, room=REPLY)
+        logits = self.backend.forced(states, [given] * len(states))
+        firsts = torch.log_softmax(torch.stack([one[0] for one in logits]).double(), -1)
+        kl = (reference.exp() * (reference - firsts)).sum(-1).clamp(min=0).tolist()
+        agreed = [(one.argmax(-1).cpu().numpy() == given).mean() for one in logits]
+        return [
+            [*case, round(plan.share, 5), len(plan.fresh), far, float(near)]
+            for (case, plan), far, near in zip(plans.items(), kl, agreed, strict=True)
+        ]
 
 
 def main() -> None:
@@ -293,10 +319,13 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=1e9, help="no further question begins after so long")
     parser.add_argument("--every", type=int, default=1, help="only every so many of the cases, for a trial")
+    parser.add_argument("--first", type=int, default=0, help="with --step: every step-th question from this one on")
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--cache-gib", type=float, default=8)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     began = time.perf_counter()
-    bench = Bench(args.model, args.dtype, args.seed, args.every)
+    bench = Bench(args.model, args.dtype, args.seed, args.every, int(args.cache_gib * 2**30))
     asked = [one for one in questions(args.data, args.set, args.work) if one.texts]
     fitting = [one for one in asked if len(bench.layout(one).ids) + REPLY <= WINDOW]
     random.Random(args.seed).shuffle(fitting)
@@ -311,13 +340,14 @@ def main() -> None:
             "seed": args.seed,
         }
         file.write(json.dumps(head) + "\n")
-        for at, one in enumerate(chosen):
+        pairs = [(one, chosen[at - 1]) for at, one in enumerate(chosen)][args.first :: args.step]
+        for start in range(0, len(pairs), BATCH):
             if time.perf_counter() - began > args.seconds:
                 break
-            record = bench.ask(one, chosen[at - 1])
-            file.write(json.dumps({**record, "seconds": round(time.perf_counter() - began, 2)}) + "\n")
+            for record in bench.ask_many(pairs[start : start + BATCH]):
+                file.write(json.dumps({**record, "seconds": round(time.perf_counter() - began, 2)}) + "\n")
             file.flush()
-            print(f"{args.set}: {at + 1} of {len(chosen)}, {time.perf_counter() - began:.0f} s", flush=True)
+            print(f"{args.set}: {start + BATCH} of {len(pairs)}, {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def device(bench: Bench) -> str:

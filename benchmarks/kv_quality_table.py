@@ -48,9 +48,11 @@ class Set(NamedTuple):
     rouge: dict[Case, NDArray[np.float64]]
 
 
-def read(path: Path) -> Set:
-    """Return what a run wrote."""
-    head, *records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def read(paths: Sequence[Path]) -> Set:
+    """Return what the runs over parts of one data set wrote."""
+    parts = [[json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in paths]
+    head = parts[0][0]
+    records = [record for _, *part in parts for record in part]
     columns: dict[Case, list[list[float]]] = {}
     f1: dict[Case, list[float]] = {}
     rouge: dict[Case, list[float]] = {}
@@ -198,7 +200,11 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--all", type=Path)
     args = parser.parse_args()
-    sets = [read(path) for path in args.files]
+    files: dict[str, list[Path]] = {}
+    for path in args.files:
+        with path.open(encoding="utf-8") as lines:
+            files.setdefault(json.loads(next(lines))["set"], []).append(path)
+    sets = [read(paths) for paths in files.values()]
     whole: list[str] = []
     for one in sets:
         lines = heading(one)

@@ -105,8 +105,10 @@ class KvReuseConfig(BaseModel):
     """Chunks are never used again across trust domains, such as tenants."""
     gate: bool = True
     """Check the quality on a fixed probe set before a model's first reuse."""
-    gate_divergence: float = Field(default=0.5, gt=0)
+    gate_divergence: float = Field(default=0.2, gt=0)
     """Reuse stays off above this mean divergence (nats) of the first answer token from that of full recompute."""
+    gate_agreement: float = Field(default=0.85, ge=0, le=1)
+    """Reuse stays off where fewer of full recompute's answer tokens are those that reuse finds most likely."""
     sample_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the requests that are computed a second time in full, to count where the answers part."""
 

@@ -105,7 +105,9 @@ class Pipeline:
     @cached_property
     def reusing_model(self) -> ReusingLanguageModel:
         """The configured language model, answering through chunk reuse; UnsupportedError if it is not a local one."""
-        return make_reusing_model(self.config)
+        model = make_reusing_model(self.config)
+        model.hold()
+        return model
 
     def index(self, sources: Sequence[str | Path], *, rebuild: bool = False) -> IndexReport:
         """Bring the index up to date with files and folders; return what was done.
@@ -286,10 +288,11 @@ class Pipeline:
         self._release()
 
     def close(self) -> None:
-        """Release the snapshot of the index; chunks that were kept for reuse are written."""
+        """Release the snapshot of the index and the store of chunks, if nobody else uses it; what waits is written."""
         self._release()
         if "reusing_model" in self.__dict__:
-            self.reusing_model.flush()
+            self.reusing_model.release()
+            del self.reusing_model
 
     def __enter__(self) -> Pipeline:
         """Return the pipeline itself."""

@@ -57,6 +57,7 @@ class ReusingLanguageModel:
         self._plain = plain
         self._trace = trace
         self._session: Session | None = None
+        self._users = 0
         self._lock = threading.Lock()
         self.config = config
 
@@ -105,10 +106,17 @@ class ReusingLanguageModel:
         with self._plain.loaded():
             yield session
 
-    def flush(self) -> None:
-        """Wait until what is new is on disk."""
-        if self._session is not None:
-            self._session.store.flush()
+    def hold(self) -> None:
+        """Count one more user; `release` counts one less, and the last one closes the store."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Count one user less; without any, what waits is written and the store released."""
+        with self._lock:
+            self._users -= 1
+            if self._users < 1:
+                self._close()
 
     def close(self) -> None:
         """Write what waits and release the store; the next prompt opens it again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from copy import deepcopy
 from itertools import groupby
 from typing import Any
 
@@ -28,13 +30,15 @@ class Pieces:
     - glue: labels such as "[1] ", and whatever else stands between two chunks;
     - question: everything after the last chunk, the end of the template included.
 
-    The text of a prompt never becomes a special token, whatever it spells. Raises UnsupportedError for a chat template
-    that does not show a message as it is, or more than once.
+    The text of a prompt never becomes a special token, whatever it spells. Safe to share between threads. Raises
+    UnsupportedError for a chat template that does not show a message as it is, or more than once.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        """Take the tokenizer of a transformers model."""
-        self._tokenizer = tokenizer
+        """Take the tokenizer of a transformers model; a copy of it is used."""
+        # Whether a text may spell special tokens is a state of the tokenizer, which other threads rely on.
+        self._tokenizer = deepcopy(tokenizer)
+        self._lock = threading.RLock()
         self._templated = tokenizer.chat_template is not None
         self._guard = self._guarding()
         self._strips = self._templated and self._stripping()
@@ -83,12 +87,11 @@ class Pieces:
     def _tokens(self, text: str, *, special: bool) -> Ids:
         if not text:
             return np.zeros(0, np.int32)
-        found = self._tokenizer(
-            self._guard + text, add_special_tokens=False, split_special_tokens=not special, verbose=False
-        )["input_ids"]
-        skipped = 0
-        if self._guard:
-            skipped = len(self._tokenizer(self._guard, add_special_tokens=False)["input_ids"])
+        with self._lock:
+            found = self._tokenizer(
+                self._guard + text, add_special_tokens=False, split_special_tokens=not special, verbose=False
+            )["input_ids"]
+            skipped = len(self._tokenizer(self._guard, add_special_tokens=False)["input_ids"]) if self._guard else 0
         return np.asarray(found[skipped:], np.int32)
 
     def _opening(self, head: Ids, groups: list[tuple[bool, str]]) -> list[Piece]:

@@ -76,9 +76,10 @@ def open_session(
 
 def gate_refusal(gate: GateResult, config: KvReuseConfig, name: str) -> str:
     """Return why a model must not reuse chunks, empty where it may."""
-    if gate.divergence <= config.gate_divergence:
-        return ""
-    return (
-        f"the quality gate found the first answer token of {name} {gate.divergence:.2f} nats from full recompute with "
-        f"the policy {config.policy!r} at a share of {config.share:g}; the bound is {config.gate_divergence:g}"
+    found = (
+        f"on the probe set of the quality gate the answers of {name} begin {gate.divergence:.2f} nats from full "
+        f"recompute, with {gate.agreement:.0%} of its tokens"
     )
+    bounds = f"allowed are {config.gate_divergence:g} nats and {config.gate_agreement:.0%}"
+    passed = gate.divergence <= config.gate_divergence and gate.agreement >= config.gate_agreement
+    return "" if passed else f"{found}; {bounds}"

@@ -143,13 +143,15 @@ def gate(*, llm: Llm = None, config: options.Config = None, as_json: options.Jso
             CacheGateReply(
                 model=encodable(model.name),
                 passed=not session.off,
-                bound=model.config.gate_divergence,
+                most_divergence=model.config.gate_divergence,
+                least_agreement=model.config.gate_agreement,
                 result=GateReply.of(result),
             )
         )
     else:
         verdict = ("may reuse chunks", "bold green") if not session.off else ("must not reuse chunks", "bold red")
-        show(Text.assemble(visible(model.name), " ", verdict, f" (bound {model.config.gate_divergence:g} nats)."))
+        bounds = f"at most {model.config.gate_divergence:g} nats, at least {model.config.gate_agreement:.0%}"
+        show(Text.assemble(visible(model.name), " ", verdict, f" (allowed: {bounds})."))
         show(Text(_gate_line(result)))
     return _FAILED if session.off else 0
 

@@ -42,7 +42,8 @@ class CacheGateReply(Reply):
 
     model: str
     passed: bool = Field(description="Whether the model may reuse chunks with these settings")
-    bound: FiniteFloat = Field(description="Largest `divergence` that passes")
+    most_divergence: FiniteFloat = Field(description="Largest `divergence` that passes")
+    least_agreement: FiniteFloat = Field(description="Least `agreement` that passes")
     result: GateReply
 
 

@@ -57,7 +57,7 @@ def reranker(
     work: Work = None,
     device: Device = "auto",
     epochs: Epochs = 3,
-    rate: Rate = 5e-5,
+    rate: Rate = 1e-4,
     batch: Batch = 8,
     texts: Texts = 16,
     neighbours: Neighbours = 1,

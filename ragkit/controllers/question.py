@@ -67,7 +67,7 @@ class PipelineQuestion:
         if self.arranging is not None:
             started = time.perf_counter()
             selection = self.arranging(selection)
-            self._took("arrange", time.perf_counter() - started)
+            self._took("prepare", time.perf_counter() - started)
         self._shown |= {hit.chunk_id: hit for hit in selection.hits}
         found = answer(self.question, selection, self.model, max_tokens=self.max_tokens, meter=self.meter, hits=hits)
         for stage, seconds in found.trace["seconds"].items():

@@ -16,7 +16,7 @@ class Steps:
 
     epochs: int = 3
     batch: int = 8
-    rate: float = 5e-5
+    rate: float = 1e-4
     decay: float = 0.01
     loss: Loss = "listwise"
     length: int = 192

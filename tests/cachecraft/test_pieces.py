@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,9 @@ class Templated:
 
     def __call__(self, text: str, **options: Any) -> Any:
         return self._tokenizer(text, **options)
+
+    def __deepcopy__(self, _: Any) -> Templated:
+        return Templated(deepcopy(self._tokenizer), self._render)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)

@@ -1,0 +1,108 @@
+"""The quality gate: what it measures, what it keeps, and that a model which fails it answers as ever."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from ragkit.cachecraft import gate as gate_module
+from ragkit.cachecraft import probe_set
+from ragkit.cachecraft.gate import run_gate
+from ragkit.cachecraft.gate_file import GateFile, GateResult, Live
+from ragkit.cachecraft.session import gate_refusal
+from ragkit.cachecraft.settings import budget_key
+from ragkit.config import KvReuseConfig
+
+RESULT = GateResult("cachecraft", 0.15, None, 8, 0.03, 0.1, 0.95, 8, 1.0, probe_set.VERSION)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Ask two of the questions, about the first answer tokens."""
+    monkeypatch.setattr(probe_set, "QUESTIONS", probe_set.QUESTIONS[:2])
+    monkeypatch.setattr(gate_module, "_ANSWER", 3)
+
+
+def test_the_probe_set_asks_each_text_behind_others_than_it_was_cached_behind():
+    for question in range(len(probe_set.QUESTIONS)):
+        order = probe_set.order(question)
+        assert question in order
+        assert len(set(order)) == 4
+        assert order not in probe_set.WARM
+    assert len(probe_set.QUESTIONS) == len(probe_set.TEXTS) == sum(map(len, probe_set.WARM))
+
+
+def test_at_share_one_nothing_diverges_and_progress_is_told(backend, pieces, ends, short):
+    told = []
+    config = KvReuseConfig(share=1.0, domain="tenant", sample_share=1.0)
+    found = run_gate(backend, pieces, config, ends=ends, progress=lambda *step: told.append(step))
+    assert found.divergence == pytest.approx(0.0, abs=1e-5)
+    assert (found.agreement, found.questions, found.share) == (1.0, 2, 1.0)
+    assert told == [("quality gate", done, 4) for done in range(1, 5)]
+    assert gate_refusal(found, config, "m") == ""
+
+
+def test_damaged_keys_and_values_do_not_pass(backend, pieces, ends, short, monkeypatch):
+    whole = backend.tensor
+
+    def damaged(blob, tokens: int) -> torch.Tensor:
+        tensor = whole(blob, tokens)
+        return tensor + torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)) * tensor.std() * 0.3
+
+    monkeypatch.setattr(backend, "tensor", damaged)
+    found = run_gate(backend, pieces, KvReuseConfig(), ends=ends)
+    refused = gate_refusal(found, KvReuseConfig(), "small")
+    assert "small" in refused
+    assert "0.2 nats and 85%" in refused
+
+
+def test_either_bound_refuses():
+    config = KvReuseConfig()
+    assert gate_refusal(RESULT, config, "m") == ""
+    assert gate_refusal(dataclasses.replace(RESULT, divergence=0.21), config, "m")
+    assert gate_refusal(dataclasses.replace(RESULT, agreement=0.84), config, "m")
+    assert not gate_refusal(RESULT, KvReuseConfig(gate_divergence=0.03, gate_agreement=0.95), "m")
+
+
+def test_results_and_live_counts_come_back_from_the_file(tmp_path):
+    file = GateFile(tmp_path / "space")
+    assert file.read().result("b", probe_set.VERSION) is None
+    file.add_result("model", "b", RESULT)
+    file.add_live(0.5, True)
+    file.add_live(0.25, False)
+    known = GateFile(tmp_path / "space").read()
+    assert known.model == "model"
+    assert known.result("b", probe_set.VERSION) == RESULT
+    assert known.result("b", probe_set.VERSION + 1) is None, "another probe set is another question"
+    assert known.result("c", probe_set.VERSION) is None
+    assert known.live == Live(2, 1, 0.75)
+    file.clear()
+    assert file.read().results is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model": 1}', '{"model": "m", "results": {"b": {}}, "live": {}}'])
+def test_a_damaged_file_counts_as_absent(tmp_path, content):
+    (tmp_path / "gate.json").write_text(content)
+    file = GateFile(tmp_path)
+    assert file.read().result("b", probe_set.VERSION) is None
+    file.add_result("model", "b", RESULT)
+    assert file.read().result("b", probe_set.VERSION) == RESULT
+
+
+def test_a_folder_that_cannot_be_written_costs_the_result_only(tmp_path):
+    (tmp_path / "file").write_text("")
+    file = GateFile(tmp_path / "file")
+    file.add_result("model", "b", RESULT)
+    assert file.read().results is None
+
+
+def test_another_policy_or_budget_is_another_result():
+    keys = [
+        budget_key(KvReuseConfig(**changes))
+        for changes in ({}, {"policy": "epic"}, {"share": 0.2}, {"alpha": 1.0}, {"run_length": 1})
+    ]
+    assert len(set(keys)) == len(keys)
+    assert budget_key(KvReuseConfig(alpha=1.0, share=0.5)) == budget_key(KvReuseConfig(alpha=1.0))
+    assert budget_key(KvReuseConfig(store="x", gate_divergence=1.0)) == budget_key(KvReuseConfig())
