@@ -4,11 +4,11 @@
 
 The folder is indexed, and each pair of questions retrieved and selected as `ragkit ask` does. The second question is
 put over the chunks of the first one in the opposite order, so that nothing stands behind what it was computed behind.
-Each arm has a store of its own that is empty at each pair's first question. Then a series: all first questions one
-after another over their own chunks, with a store that fills. What is timed is from the prompt to the first token:
-looking up, loading from memory, planning and computing; not the weights, the quality gate, or retrieval, which are the
-same. `plain` is the model without any of this (its `generate` of one token), `full` the forward of chunk reuse without
-a store. Prints Markdown.
+Each arm has a store of its own that is empty at each pair's first question. Then a series: all questions one after
+another, each over the chunks retrieved for it, with a store that fills. What is timed is from the prompt to the first
+token: looking up, loading from memory, planning and computing; not the weights, the quality gate, or retrieval, which
+are the same. `plain` is the model without any of this (its `generate` of one token), `full` the forward of chunk reuse
+without a store. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ragkit.cachecraft.language_model import ReusingLanguageModel
 from ragkit.cachecraft.report import ReuseReport, collected_reports
 from ragkit.config import KvReuseConfig
 from ragkit.protocols import Prompt
+from ragkit.schema import Hit
 
 QUESTIONS = (
     ("How is a selector chosen?", "What does a selector do with retrieved chunks?"),
@@ -58,19 +59,24 @@ class Timed(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The prompts of one pair of questions over the same chunks."""
+    """The prompts of one pair of questions over the chunks of the first, and of the second over its own."""
 
     first: Prompt
     second: Prompt
+    own: Prompt
 
 
 def asked(pipeline: Pipeline, k: int, pairs: int) -> list[Asked]:
     """Return the prompts of the first pairs of QUESTIONS."""
+
+    def shown(question: str) -> list[Hit]:
+        return prompt_order(pipeline.select(question, pipeline.retrieve(question, 2 * k), limit=None).hits[:k])
+
     found = []
     for first, second in QUESTIONS[:pairs]:
-        kept = pipeline.select(first, pipeline.retrieve(first, 2 * k), limit=None).hits[:k]
-        shown = prompt_order(kept)
-        found.append(Asked(build_prompt(first, shown), build_prompt(second, shown[::-1])))
+        hits = shown(first)
+        own = build_prompt(second, shown(second))
+        found.append(Asked(build_prompt(first, hits), build_prompt(second, hits[::-1]), own))
     return found
 
 
@@ -116,10 +122,10 @@ def by_pair(pipeline: Pipeline, config: KvReuseConfig | None, pairs: Sequence[As
 
 
 def in_series(pipeline: Pipeline, config: KvReuseConfig | None, pairs: Sequence[Asked]) -> list[Timed]:
-    """Return the times of all first questions one after another, with one store."""
+    """Return the times of all questions one after another, each over its own chunks, with one store."""
     with tempfile.TemporaryDirectory() as folder:
         model = opened(pipeline, config, folder)
-        found = [timed(pipeline, model, pair.first) for pair in pairs]
+        found = [timed(pipeline, model, prompt) for pair in pairs for prompt in (pair.first, pair.own)]
         if model is not None:
             model.close()
     return found

@@ -99,8 +99,9 @@ class KvReuseConfig(BaseModel):
     remote: str | None = None
     """Address of a Valkey or Redis server behind the disk, as valkey://host:6379/0."""
     remote_bytes: int = Field(default=64 << 30, ge=0)
-    admission: Literal["always", "reuse"] = "always"
-    """"always" keeps every chunk that was computed, "reuse" those that were shown before, not long ago."""
+    admission: Literal["room", "reuse", "always"] = "room"
+    """"room" keeps what is new while there is room, then what was shown before and saves more than what goes for it;
+    "reuse" only the latter; "always" every chunk that was computed."""
     domain: str = ""
     """Chunks are never used again across trust domains, such as tenants."""
     gate: bool = True

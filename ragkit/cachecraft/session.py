@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from ragkit.cachecraft.gate import run_gate
 from ragkit.cachecraft.gate_file import GateFile, GateResult
 from ragkit.cachecraft.hf.backend import HfBackend
@@ -18,6 +20,7 @@ from ragkit.cachecraft.probe_set import VERSION
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.settings import budget_key, open_store, store_folder
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers.tier import Blob
 from ragkit.config import KvReuseConfig
 from ragkit.errors import RagkitWarning, UnsupportedError
 from ragkit.models.causal.engine import Engine
@@ -70,7 +73,8 @@ def open_session(
     off = "" if gate is None else gate_refusal(gate, config, name)
     if off:
         warnings.warn(f"Chunk reuse stays off: {off}.", RagkitWarning, stacklevel=2)
-    store = open_store(config, backend.space.key)
+    on_gpu = backend.device.type == "cuda"
+    store = open_store(config, backend.space.key, allocate=_page_locked if on_gpu else None)
     return Session(backend, pieces, store, ChunkReuse(backend, store, config), ends, file, gate, off)
 
 
@@ -83,3 +87,12 @@ def gate_refusal(gate: GateResult, config: KvReuseConfig, name: str) -> str:
     bounds = f"allowed are {config.gate_divergence:g} nats and {config.gate_agreement:.0%}"
     passed = gate.divergence <= config.gate_divergence and gate.agreement >= config.gate_agreement
     return "" if passed else f"{found}; {bounds}"
+
+
+def _page_locked(size: int) -> Blob:
+    """Return writable memory that a GPU copies from directly; MemoryError, which is a miss, where there is none."""
+    try:
+        memory: Blob = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
+    except RuntimeError as error:
+        raise MemoryError(str(error)) from error
+    return memory

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ragkit.cachecraft.core.repair import Repair
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers.buffers import Allocate
 from ragkit.cachecraft.tiers.tier import BlobTier
 from ragkit.config import KvReuseConfig
 from ragkit.identity import content_hash
@@ -22,8 +23,11 @@ def store_folder(config: KvReuseConfig) -> Path:
     return Path(config.store).expanduser() if config.store is not None else cache_root() / "chunk-kv"
 
 
-def open_store(config: KvReuseConfig, space_key: str) -> ChunkStore:
-    """Return the store of a model space, as configured; close it in the end."""
+def open_store(config: KvReuseConfig, space_key: str, *, allocate: Allocate | None = None) -> ChunkStore:
+    """Return the store of a model space, as configured; close it in the end.
+
+    `allocate` gives the memory that blobs lie in, page-locked for a GPU.
+    """
     return ChunkStore(
         space_key,
         store_folder(config),
@@ -31,6 +35,7 @@ def open_store(config: KvReuseConfig, space_key: str) -> ChunkStore:
         config.disk_bytes,
         _remote(config, space_key),
         admission=config.admission,
+        allocate=allocate,
     )
 
 

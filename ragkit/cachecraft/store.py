@@ -44,7 +44,7 @@ class ChunkStore:
         remote: BlobTier | None = None,
         *,
         per_chunk: int = 5,
-        admission: Literal["reuse", "always"] = "reuse",
+        admission: Literal["room", "reuse", "always"] = "reuse",
         decay: float = 0.998,
         queue_bytes: int = _QUEUE_BYTES,
         allocate: Allocate | None = None,
@@ -59,7 +59,8 @@ class ChunkStore:
             disk_bytes: bound of the blobs on disk; headers and catalog come on top (0.1 to 0.2 % of blobs of 11 MiB).
             remote: a tier behind the disk.
             per_chunk: variants of one chunk, a soft bound.
-            admission: "reuse" stores what is expected to be used again, "always" everything.
+            admission: "reuse" stores what is expected to be used again, "room" also what is new while there is room,
+                "always" everything.
             decay: what a use counts for less with every request since.
             queue_bytes: blobs that may wait for a slower tier, beyond `memory_bytes`; more are not written there.
             allocate: gives the memory of the memory tier, page-locked for a GPU.

@@ -1,0 +1,64 @@
+"""Chunks computed ahead: what comes first, what is skipped, what has no room, and that they serve."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ragkit.cachecraft.building import build_chunks
+from ragkit.cachecraft.core.keys import chunk_key
+from ragkit.cachecraft.reuse import ChunkReuse
+from ragkit.cachecraft.store import ChunkStore
+from ragkit.config import KvReuseConfig
+
+from .conftest import TEXTS, prompt
+
+
+@pytest.fixture
+def session(backend, pieces, memory):
+    return SimpleNamespace(backend=backend, pieces=pieces, store=memory)
+
+
+def stored_ids(session) -> list[list[int]]:
+    return [one.ids.tolist() for one in session.store.index if one.prefix]
+
+
+def test_built_chunks_serve_any_prompt_and_are_exact_behind_the_prefix(session, backend, pieces):
+    told = []
+    built = build_chunks(session, TEXTS, window=8192, progress=lambda *step: told.append(step))
+    assert (built.built, built.present, built.left_out) == (4, 0, 0)
+    assert built.bytes == sum(len(ids) for ids in stored_ids(session)) * backend.token_bytes
+    assert told == [("chunks", 4, 4)]
+    assert {(one.generation, one.history) for one in session.store.index} == {(0, ())}
+    done = ChunkReuse(backend, session.store, KvReuseConfig()).compute(pieces.layout(prompt((3, 1), "When?")))
+    assert not done.plan.reasons
+
+
+def test_what_is_there_is_skipped_and_equal_texts_are_built_once(session):
+    assert build_chunks(session, TEXTS, limit=2, window=8192).built == 2
+    again = build_chunks(session, [*TEXTS, TEXTS[0]], window=8192)
+    assert (again.built, again.present) == (2, 2)
+
+
+def test_chunks_asked_for_come_first(session, pieces):
+    wanted = pieces.chunk(TEXTS[2])
+    session.store.index.wanted(chunk_key(session.backend.space.key, wanted))
+    build_chunks(session, TEXTS, limit=1, window=8192)
+    assert stored_ids(session) == [wanted.tolist()]
+
+
+def test_no_more_is_built_than_fits_the_store_and_the_window(backend, pieces):
+    room = (len(pieces.prefix) + len(pieces.chunk(TEXTS[0]))) * backend.token_bytes
+    with ChunkStore(backend.space.key, None, room, admission="always") as store:
+        session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
+        built = build_chunks(session, TEXTS, window=8192)
+        assert (built.built, built.left_out) == (1, 3)
+        assert stored_ids(session) == [pieces.chunk(TEXTS[0]).tolist()]
+        assert store.index.used_bytes <= room
+        assert build_chunks(session, TEXTS, window=len(pieces.prefix) + 5).left_out == 3
+
+
+def test_domains_are_built_apart(session):
+    build_chunks(session, TEXTS[:1], domain="a", window=8192)
+    assert build_chunks(session, TEXTS[:1], domain="b", window=8192).built == 1
