@@ -80,13 +80,13 @@ class KvReuseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    policy: Literal["cachecraft", "epic", "hkvd", "query_probe", "random", "none", "full"] = "cachecraft"
+    policy: Literal["cachecraft", "epic", "hkvd", "query_probe", "random", "none", "full"] = "query_probe"
     """Which tokens of reused chunks are computed again; "full" reuses nothing."""
     share: float = Field(default=0.15, ge=0, le=1)
     """The share of the tokens of reused chunks that is computed again."""
     alpha: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Where given, it takes the place of `share`: Cache-Craft's own rule of how much (eq. 12)."""
-    run_length: int = Field(default=8, ge=1)
+    run_length: int = Field(default=1, ge=1)
     """Tokens are computed again in runs of so many."""
     order: Literal["best_last", "document", "cached"] = "best_last"
     """The order of the sources in the prompt; "cached" puts them so that what is stored fits best."""

@@ -78,7 +78,7 @@ class ChunkReuse:
         held = DeviceCache(config.device_bytes if on_gpu else 0)  # the host's memory is the store's own
         self._fetcher = Fetcher(backend, store, held)
         self._keeper = Keeper(backend, store, held)
-        self._observes = True
+        self._observes = config.policy == "cachecraft"  # no other policy reads the statistics
 
     def reply(
         self,
@@ -136,7 +136,10 @@ class ChunkReuse:
 
     def _planned(self, layout: Layout, found: Fetched, watch: Stopwatch) -> tuple[Plan, int]:
         policy, scored = self.config.policy, None
-        if policy in NEED_SCORES and any(layout.pieces[at].kind is Kind.CHUNK for at in found.chosen):
+        whole_share = self.repair.alpha is None and self.repair.share == 1
+        if policy in NEED_SCORES and any(
+            layout.pieces[at].kind is Kind.CHUNK and (whole_share or not one.exact) for at, one in found.chosen.items()
+        ):
             with watch.step("score"):
                 whole = make_plan(layout, found.chosen, found.reasons, "none", self.repair)
                 scored = token_scores(policy, self.backend, whole, found.tensors)

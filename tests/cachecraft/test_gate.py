@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written_costs_the_result_only(tmp_path):
 def test_another_policy_or_budget_is_another_result():
     keys = [
         budget_key(KvReuseConfig(**changes))
-        for changes in ({}, {"policy": "epic"}, {"share": 0.2}, {"alpha": 1.0}, {"run_length": 1})
+        for changes in ({}, {"policy": "epic"}, {"share": 0.2}, {"alpha": 1.0}, {"run_length": 8})
     ]
     assert len(set(keys)) == len(keys)
     assert budget_key(KvReuseConfig(alpha=1.0, share=0.5)) == budget_key(KvReuseConfig(alpha=1.0))

@@ -15,7 +15,7 @@ from ragkit.config import KvReuseConfig
 
 from .conftest import prompt
 
-SETTINGS = KvReuseConfig(run_length=1)
+SETTINGS = KvReuseConfig(policy="cachecraft")
 
 
 def changed(config: KvReuseConfig, **changes) -> KvReuseConfig:
@@ -70,6 +70,26 @@ def test_the_same_order_again_is_exact_without_any_repair(backend, pieces, ends,
     done = ChunkReuse(backend, filled, SETTINGS).reply(layout, 8, ends=ends)
     assert (done.report.repaired_tokens, done.report.cold_tokens) == (0, 0)
     assert done.tokens == plain(backend, layout, ends)
+
+
+@pytest.mark.parametrize("policy", ["hkvd", "query_probe"])
+def test_what_stands_as_it_was_made_is_neither_scored_nor_repaired(backend, pieces, ends, filled, policy):
+    layout = pieces.layout(prompt((0, 1, 2), "What does a lock do?"))
+    done = ChunkReuse(backend, filled, changed(SETTINGS, policy=policy)).reply(layout, 8, ends=ends)
+    assert done.report.repaired_tokens == 0
+    assert "score" not in done.report.seconds
+    assert done.tokens == plain(backend, layout, ends)
+    partly = pieces.layout(prompt((0, 2, 1), "What does a lock do?"))
+    report = ChunkReuse(backend, filled, changed(SETTINGS, policy=policy)).reply(partly, 2).report
+    first, *moved = (len(partly.pieces[at].ids) for at in partly.chunks)
+    assert report.repaired_tokens == pytest.approx(0.15 * sum(moved), abs=1)
+    assert 0 < report.repaired_tokens < 0.15 * (first + sum(moved))
+
+
+def test_statistics_are_captured_for_the_policy_that_reads_them_only(backend, pieces, memory):
+    layout = pieces.layout(prompt((0, 1), "Who dredged Oke?"))
+    ChunkReuse(backend, memory, changed(SETTINGS, policy="query_probe")).reply(layout, 2)
+    assert [one.statistics for one in memory.index if one.history] == [None]
 
 
 def test_a_cold_chunk_among_reused_ones_is_kept_as_less_exact(backend, pieces, filled):

@@ -102,7 +102,7 @@ def test_the_reply_cache_neither_answers_nor_keeps_replies_over_chunks(smollm, t
 
 
 def test_fingerprints_differ_with_what_may_change_a_reply(smollm, tmp_path):
-    changes = [{}, {"policy": "epic"}, {"share": 1.0}, {"alpha": 1.0}, {"run_length": 1}, {"order": "cached"}]
+    changes = [{}, {"policy": "epic"}, {"share": 1.0}, {"alpha": 1.0}, {"run_length": 8}, {"order": "cached"}]
     found = {ReusingLanguageModel(smollm, smollm, settings(tmp_path, **one)).fingerprint for one in changes}
     assert len(found | {smollm.fingerprint}) == len(changes) + 1
 

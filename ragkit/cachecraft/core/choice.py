@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +18,17 @@ from ragkit.errors import UsageError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """The variant that serves a piece, whose first token stands at `start`; its CFO, at alpha 1 where none is given."""
+    """The variant that serves a piece, whose first token stands at `start`; its CFO, at alpha 1 where none is given.
+
+    `exact` where it stands as it did when it was made, behind the same chunks, and those were computed exactly: then
+    there is nothing to repair. A CFO of 0 says less: other chunks may have come in between (pitfall 2).
+    """
 
     piece: int
     start: int
     variant: Variant
     cfo: float
+    exact: bool = False
 
 
 def chunk_keys(layout: Layout, space: str, domain: str = "") -> dict[int, str]:
@@ -83,10 +88,15 @@ def choose(
         elif repair.alpha is not None and best.cfo >= repair.full_threshold:
             reasons[at] = f"a CFO of {best.cfo:.2f} is not below {repair.full_threshold:g}"
         else:
-            chosen[at] = best
+            chosen[at] = replace(best, exact=_exact(best, context.keys if at in order else []))
         if at in order:
             context.add(keys[at], len(layout.pieces[at].ids))
     return chosen, reasons
+
+
+def _exact(one: Chosen, before: list[str]) -> bool:
+    made = one.variant
+    return made.generation == 0 and made.start == one.start and list(made.history) == before
 
 
 def _behind(stored: Sequence[Variant], prefix: str) -> list[Variant]:

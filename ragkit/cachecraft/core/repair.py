@@ -24,7 +24,7 @@ class Repair:
 
     share: float = 0.15
     alpha: float | None = None
-    run_length: int = 8
+    run_length: int = 1
     full_threshold: float = 0.75
     beta_mode: BetaMode = "paper"
     seed: int = 0

@@ -9,6 +9,7 @@ from ragkit.cachecraft.core.choice import choose, chunk_keys
 from ragkit.cachecraft.core.offset import variant_cfo
 from ragkit.cachecraft.core.overlap import overlap
 from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.core.variant import Variant
 from ragkit.errors import UsageError
 from tests.cachecraft.core.making import ids, prompt, variant
 
@@ -127,3 +128,20 @@ def test_keys_that_do_not_fit_the_prompt_are_refused():
         with pytest.raises(UsageError, match="chunk_keys"):
             choose(layout, wrong, lambda _: [], "", Repair())
     assert choose(prompt(), {}, lambda _: [], "", Repair()) == ({}, {})
+
+
+def test_exact_is_what_stands_as_it_was_made_behind_the_same_chunks():
+    layout = prompt(8, 9, 10, question=2)
+    keys = chunk_keys(layout, "space")
+    one, two, three = (keys[at] for at in layout.chunks)
+    texts = [layout.pieces[at].ids for at in layout.chunks]
+
+    def found(made: Variant) -> bool:
+        return choose(layout, keys, lambda key: [made] * (key == made.chunk), "", Repair())[0][2].exact
+
+    assert found(variant(three, texts[2], [one, two], start=17))
+    assert not found(variant(three, texts[2], [one, two], start=18))
+    assert not found(variant(three, texts[2], [one, two], start=17, generation=1))
+    assert not found(variant(three, texts[2], [two, one], start=17))
+    assert not found(variant(three, texts[2], [one], start=17)), "a CFO of 0, but a chunk came in between"
+    assert not found(variant(three, texts[2], start=17))
