@@ -45,8 +45,10 @@ ARMS: dict[str, KvReuseConfig | None] = {
     "plain": None,
     "full": KvReuseConfig(policy="full"),
     "share 1.0": KvReuseConfig(share=1.0),
-    "share 0.15 (default)": KvReuseConfig(),
-    "share 0": KvReuseConfig(share=0.0),
+    "default (query_probe, share 0.3)": KvReuseConfig(),
+    "query_probe, share 0.15": KvReuseConfig(share=0.15),
+    "cachecraft, share 0.15": KvReuseConfig(policy="cachecraft", share=0.15),
+    "none": KvReuseConfig(policy="none"),
 }
 
 

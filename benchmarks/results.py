@@ -53,6 +53,10 @@ MODULES = {
     "perplexity-speed": ["perplexity_speed"],
     "perplexity-memory": ["perplexity_speed", "--memory", "2000000"],
     "chunker-cost": ["chunker_cost"],
+    "kv-cost": ["kv_cost", "--exponents", "1.0"],
+    "kv-ttft": ["kv_ttft"],
+    "kv-bookkeeping": ["kv_bookkeeping"],
+    "kv-tiers": ["kv_tiers"],
 }
 
 

@@ -10,7 +10,7 @@ Each part is a mapping with its `name` and that part's own options, which are th
     selector: {name: top_k, k: 5}
     controller: {name: feedback, rounds: 2}
     language_model: {name: local, model: SmolLM2-135M-Instruct}
-    kv_reuse: {policy: cachecraft, share: 0.15}
+    kv_reuse: {policy: query_probe, share: 0.3}
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class KvReuseConfig(BaseModel):
 
     policy: Literal["cachecraft", "epic", "hkvd", "query_probe", "random", "none", "full"] = "query_probe"
     """Which tokens of reused chunks are computed again; "full" reuses nothing."""
-    share: float = Field(default=0.15, ge=0, le=1)
+    share: float = Field(default=0.3, ge=0, le=1)
     """The share of the tokens of reused chunks that is computed again."""
     alpha: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Where given, it takes the place of `share`: Cache-Craft's own rule of how much (eq. 12)."""

@@ -46,9 +46,13 @@ def build_chunks(
     """Compute the chunks `texts` in generation 0 until the store is full or `limit` are there; return what was done.
 
     Those shown most lately come first, then the others as given. What is stored already is not computed again, so an
-    interrupted build goes on where it was. A chunk that does not fit the window behind the prefix is left out.
+    interrupted build goes on where it was. A chunk that does not fit the window behind the prefix is left out, and so
+    is what the disk does not keep; where it keeps nothing more, the rest is not computed.
+
+    Raises IndexLockedError where another process writes the store, StorageError where it cannot be written.
     """
     prefix = session.pieces.prefix
+    session.store.check_writer()
     wanted = _hottest(session, [session.pieces.chunk(text) for text in texts], domain)[:limit]
     builder = _Builder(session, prefix, domain)
     missing = [ids for key, ids in wanted if not builder.stored(key, ids)]
@@ -56,12 +60,14 @@ def build_chunks(
     affordable = _within(fitting, builder.room(len(prefix)), session.backend.token_bytes)
     built = size = done = 0
     for part in _parts(affordable, _AT_ONCE):
-        for kept in builder.build(part):
-            built += kept > 0
-            size += kept
+        kept = builder.build(part)
+        built += sum(one > 0 for one in kept)
+        size += sum(kept)
         done += len(part)
         if progress is not None:
             progress(STAGE, done, len(affordable))
+        if not any(kept):
+            break
     return Built(built, len(wanted) - len(missing), len(missing) - built, size)
 
 
@@ -71,32 +77,37 @@ class _Builder:
     prefix: Ids
     domain: str
 
-    def stored(self, key: str, ids: Ids) -> bool:
-        """Return whether an exact variant behind nothing but the prefix is there."""
+    def stored(self, key: str, ids: Ids) -> str | None:
+        """Return the name of an exact variant behind nothing but the prefix, None where there is none."""
         behind = chunk_key(self.session.backend.space.key, self.prefix, self.domain) if len(self.prefix) else ""
-        return any(
-            one.prefix == behind and not one.history and not one.generation and np.array_equal(one.ids, ids)
+        names = (
+            one.name
             for one in self.session.store.candidates(key)
+            if one.prefix == behind and not one.history and not one.generation and np.array_equal(one.ids, ids)
         )
+        return next(names, None)
 
     def room(self, prefix: int) -> int:
         """Return the bytes that can be added without driving anything out; the prefix counts as not there."""
         index = self.session.store.index
         return max(0, index.capacity_bytes - index.used_bytes - prefix * self.session.backend.token_bytes)
 
-    def build(self, chunks: Sequence[Ids]) -> Iterator[int]:
-        """Yield the bytes kept of each chunk, 0 where the store did not keep it."""
+    def build(self, chunks: Sequence[Ids]) -> list[int]:
+        """Return the bytes kept of each chunk, 0 where the store did not keep it or its disk did not take it."""
         head = [Piece(Kind.PREFIX, self.prefix)] if len(self.prefix) else []
         backend, store = self.session.backend, self.session.store
         keeper = Keeper(backend, store, DeviceCache(0))
         states = backend.prefill_many([[*head, Piece(Kind.CHUNK, ids)] for ids in chunks])
-        for ids, state in zip(chunks, states, strict=True):
+        for state in states:
             keys = self._keys(state)
             if head and not store.candidates(keys[0]):
                 keeper.save(state, keys, 0)
-            kept = keeper.save(state, keys, len(head), always=True)
-            yield len(ids) * backend.token_bytes if kept else 0
+            keeper.save(state, keys, len(head), always=True)
+        del states
         store.flush()
+        names = [self.stored(chunk_key(backend.space.key, ids, self.domain), ids) or "" for ids in chunks]
+        there = store.lasting(names)
+        return [len(ids) * backend.token_bytes if kept else 0 for ids, kept in zip(chunks, there, strict=True)]
 
     def _keys(self, state: State) -> Mapping[int, str]:
         return chunk_keys(state.plan.layout, self.session.backend.space.key, self.domain)

@@ -45,27 +45,26 @@ class Fetcher:
     ) -> Fetched:
         """Return what serves `layout`; `failures` hears of what went wrong."""
         found = Fetched({}, dict.fromkeys(keys, "the cache failed"), {})
+        loader = _Loader(self.backend, self.store.load, failures)
+        tensors: dict[str, torch.Tensor] = {}
+        lost: set[int] = set()
         try:
             for _ in range(_ATTEMPTS):
                 with watch.step("choose"):
                     chosen, reasons = choose(layout, keys, self.store.candidates, prefix_key(layout, keys), repair)
                 with watch.step("load"):
-                    loader = _Loader(self.backend, self.store.load, failures)
                     tokens = {one.variant.name: one.variant.tokens for one in chosen.values()}
-                    tensors = self.held.tensors(tokens, loader.sized(tokens), self.backend.tensor)
-                lost = [at for at, one in chosen.items() if one.variant.name not in tensors]
-                kept = {at: one for at, one in chosen.items() if at not in lost}
-                found = Fetched(
-                    kept,
-                    reasons | dict.fromkeys(lost, NOT_LOADED),
-                    tensors,
-                    found.loaded_bytes + loader.bytes,
-                )
-                if not lost:
+                    missing = {name: length for name, length in tokens.items() if name not in tensors}
+                    tensors |= self.held.tensors(missing, loader.sized(missing), self.backend.tensor)
+                kept = {at: one for at, one in chosen.items() if one.variant.name in tensors}
+                lost |= chosen.keys() - kept.keys()
+                # a store forgets what it cannot load: without this the next attempt would say that nothing was stored
+                found = Fetched(kept, reasons | dict.fromkeys(lost - kept.keys(), NOT_LOADED), tensors, loader.bytes)
+                if len(kept) == len(chosen):
                     break
         except Exception as error:  # a cache, third-party tiers included, must never keep an answer back
             failures.append(f"load: {type(error).__name__}: {error}")
-            found = Fetched({}, dict.fromkeys(keys, "the cache failed"), {}, found.loaded_bytes)
+            found = Fetched({}, dict.fromkeys(keys, "the cache failed"), {}, loader.bytes)
         return found
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
 _NAME = "gate.json"
 _WAIT_SECONDS = 2.0
@@ -58,6 +60,9 @@ class GateState:
         return found if found is not None and found.version == version else None
 
 
+_STATE = TypeAdapter(GateState)
+
+
 class GateFile:
     """The file in the folder of a model space. What cannot be read counts as absent; what cannot be written is lost."""
 
@@ -67,8 +72,8 @@ class GateFile:
     def read(self) -> GateState:
         """Return what is known."""
         try:
-            return _parsed(json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return _STATE.validate_json(self._path.read_bytes())
+        except (OSError, ValueError):
             return GateState()
 
     def add_result(self, model: str, budget: str, result: GateResult) -> None:
@@ -86,7 +91,8 @@ class GateFile:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _change(self, change: Any) -> None:
         try:
@@ -100,8 +106,3 @@ class GateFile:
                 part.replace(self._path)
         except (OSError, Timeout):
             return
-
-
-def _parsed(content: Mapping[str, Any]) -> GateState:
-    results = {str(budget): GateResult(**fields) for budget, fields in content["results"].items()}
-    return GateState(str(content["model"]), results, Live(**content["live"]))

@@ -16,9 +16,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ragkit.cachecraft.catalog import Catalog, space_of
-from ragkit.cachecraft.tiers.counts import Counts
+from ragkit.cachecraft.tiers.counts import REFUSALS, Counts
 from ragkit.cachecraft.tiers.disk import DiskTier
-from ragkit.errors import RagkitWarning
+from ragkit.errors import IndexLockedError, RagkitWarning, StorageError
 from ragkit.identity import content_hash
 
 _CATALOG = "catalog.sqlite"
@@ -28,6 +28,7 @@ _CATALOG = "catalog.sqlite"
 class Home:
     """An open folder: its disk tier and its catalog, `read_only` where another process is the writer."""
 
+    root: Path
     disk: DiskTier
     catalog: Catalog
     read_only: bool
@@ -39,8 +40,28 @@ class Home:
         """Bytes of the catalog and of the blobs' headers."""
         return self.catalog.bytes + self.disk.overhead
 
+    def check_writer(self) -> None:
+        """Raise IndexLockedError where another process writes the folder, StorageError where it cannot be written."""
+        if self.failures:
+            raise StorageError(
+                f"The chunk store {self.root} cannot be written: {', '.join(self.failures)}.",
+                hint="Name a folder that can be written: kv_reuse: {store: ...}.",
+            )
+        if self.read_only:
+            raise IndexLockedError(
+                f"Another process writes the chunk store {self.root}; nothing was done.",
+                hint="Run the command again when the other process has ended.",
+            )
+
     def close(self) -> None:
-        """Close the files and let another process write."""
+        """Close the files and let another process write; warn of what the disk refused."""
+        refused = [f"{reason}, {times} times" for reason, times in self.disk.failures.items() if reason in REFUSALS]
+        if refused:
+            warnings.warn(
+                f"The chunk store {self.root} could not read or keep everything: {'; '.join(refused)}.",
+                RagkitWarning,
+                stacklevel=2,
+            )
         self.catalog.close()
         self.disk.close()
         if self.lock is not None:
@@ -53,20 +74,23 @@ def space_folder(folder: Path, space_key: str) -> Path:
     return folder / (space_key if plain else content_hash("space", key=space_key))
 
 
-def open_home(folder: Path, space_key: str, disk_bytes: int, *, sync: bool) -> Home:
-    """Return the folder of a model space, made if it is not there; as its reader where another process writes it."""
+def open_home(folder: Path, space_key: str, disk_bytes: int, *, sync: bool, read_only: bool = False) -> Home:
+    """Return the folder of a model space, made if it is not there; as its reader where another process writes it.
+
+    With `read_only` it is its reader in any case, and nothing is changed.
+    """
     root = space_folder(folder, space_key)
     counts = Counts()
-    lock = _locked(root, counts)
+    lock = None if read_only else _locked(root, counts)
+    if lock is None and not read_only:
+        failed = ", ".join(counts.snapshot())
+        why = f"The chunk store {root} cannot be written ({failed})" if failed else f"Another process writes {root}"
+        warnings.warn(f"{why}: what is new is kept in memory only.", RagkitWarning, stacklevel=3)
     read_only = lock is None
-    if lock is None and not counts.snapshot():
-        warnings.warn(
-            f"Another process writes the chunk store {root}: this one reads it, and keeps what is new in memory only.",
-            RagkitWarning,
-            stacklevel=3,
-        )
     disk = DiskTier(root, disk_bytes, scope=space_key, sync=sync, read_only=read_only)
-    return Home(disk, Catalog(root / _CATALOG, space_key, read_only=read_only), read_only, lock, counts.snapshot())
+    return Home(
+        root, disk, Catalog(root / _CATALOG, space_key, read_only=read_only), read_only, lock, counts.snapshot()
+    )
 
 
 def _locked(root: Path, counts: Counts) -> FileLock | None:

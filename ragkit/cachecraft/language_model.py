@@ -57,6 +57,7 @@ class ReusingLanguageModel:
         self._plain = plain
         self._trace = trace
         self._session: Session | None = None
+        self._closing: weakref.finalize[..., ReusingLanguageModel] | None = None
         self._users = 0
         self._lock = threading.Lock()
         self.config = config
@@ -96,7 +97,7 @@ class ReusingLanguageModel:
                     self._session = open_session(
                         engine, self.name, self._plain.fingerprint, self.config, progress=progress, again=again
                     )
-                weakref.finalize(self, self._session.store.close)
+                self._closing = weakref.finalize(self, self._session.store.close)
             return self._session
 
     @contextmanager
@@ -127,6 +128,9 @@ class ReusingLanguageModel:
         if self._session is not None:
             self._session.store.close()
             self._session = None
+        if self._closing is not None:
+            self._closing.detach()  # which would keep the closed store alive as long as this lives
+            self._closing = None
 
     def layout(self, prompt: Prompt) -> Layout:
         """Return the pieces of a prompt as this model is shown them."""

@@ -109,8 +109,9 @@ class Pieces:
             if not found or _MARK in tail:
                 raise _refused("shows a message changed, more than once, or not at all")
             return self._tokens(head, special=True), self._tokens(tail, special=True)
-        whole = list(self._tokenizer(_MARK)["input_ids"])
-        bare = list(self._tokenizer(_MARK, add_special_tokens=False)["input_ids"])
+        with self._lock:
+            whole = list(self._tokenizer(_MARK)["input_ids"])
+            bare = list(self._tokenizer(_MARK, add_special_tokens=False)["input_ids"])
         start = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), None)
         if start is None:
             raise UnsupportedError(

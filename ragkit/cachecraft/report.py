@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,15 +47,17 @@ class ReuseReport:
     first_token_seconds: float | None = None
     """From the prompt to the answer's first token; None where reuse was off."""
     divergence: float | None = None
-    """Of a request that was sampled for a check: KL from the first token of full recompute, in nats."""
+    """Of a request that was sampled for a check: KL from the first token of full recompute, nats, or infinity."""
     parted: bool | None = None
     """Of a sampled request: whether the most likely first token is another one."""
     off: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report in JSON's types, for an answer's trace."""
+        """Return the report in JSON's types, for an answer's trace; an infinite divergence is None."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        finite = self.divergence is not None and math.isfinite(self.divergence)
         return found | {
+            "divergence": self.divergence if finite else None,
             "misses": dict(self.misses),
             "seconds": dict(self.seconds),
             "generations": list(self.generations),

@@ -23,10 +23,12 @@ def store_folder(config: KvReuseConfig) -> Path:
     return Path(config.store).expanduser() if config.store is not None else cache_root() / "chunk-kv"
 
 
-def open_store(config: KvReuseConfig, space_key: str, *, allocate: Allocate | None = None) -> ChunkStore:
+def open_store(
+    config: KvReuseConfig, space_key: str, *, allocate: Allocate | None = None, read_only: bool = False
+) -> ChunkStore:
     """Return the store of a model space, as configured; close it in the end.
 
-    `allocate` gives the memory that blobs lie in, page-locked for a GPU.
+    `allocate` gives the memory that blobs lie in, page-locked for a GPU; `read_only` changes nothing in the folder.
     """
     return ChunkStore(
         space_key,
@@ -36,6 +38,7 @@ def open_store(config: KvReuseConfig, space_key: str, *, allocate: Allocate | No
         _remote(config, space_key),
         admission=config.admission,
         allocate=allocate,
+        read_only=read_only,
     )
 
 

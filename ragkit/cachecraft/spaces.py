@@ -23,10 +23,10 @@ class SpaceStats:
 
 
 def space_stats(config: KvReuseConfig) -> list[SpaceStats]:
-    """Return what the configured store holds, one entry for each model space, by key."""
+    """Return what the configured store holds, one entry for each model space, by key; nothing is changed."""
     found = []
     for space, folder in sorted(stored_spaces(store_folder(config)).items()):
-        with open_store(config, space) as store:
+        with open_store(config, space, read_only=True) as store:
             found.append(SpaceStats(space, folder, store.stats(), GateFile(folder).read()))
     return found
 
@@ -34,16 +34,15 @@ def space_stats(config: KvReuseConfig) -> list[SpaceStats]:
 def clear_spaces(config: KvReuseConfig) -> tuple[int, int]:
     """Empty the configured store for all models, the gate's results included; return variants and bytes removed.
 
-    A store that another process writes is left alone.
+    Raises IndexLockedError where another process writes one of them, StorageError where one cannot be written; it and
+    those behind it are left as they are.
     """
     variants = size = 0
-    for space, folder in sorted(stored_spaces(store_folder(config)).items()):
-        with open_store(config, space) as store:
-            if store.read_only:
-                continue
-            before = store.stats()
-            variants += before.variants
-            size += sum(one.used for one in before.tiers if one.name == "disk")
+    for found in space_stats(config):
+        with open_store(config, found.space) as store:
+            store.check_writer()
             store.clear()
-        GateFile(folder).clear()
+        GateFile(found.folder).clear()
+        variants += found.stats.variants
+        size += sum(one.used for one in found.stats.tiers if one.name == "disk")
     return variants, size

@@ -49,6 +49,7 @@ class ChunkStore:
         queue_bytes: int = _QUEUE_BYTES,
         allocate: Allocate | None = None,
         sync: bool = False,
+        read_only: bool = False,
     ) -> None:
         """Open the store; `remote` is closed with it.
 
@@ -65,10 +66,13 @@ class ChunkStore:
             queue_bytes: blobs that may wait for a slower tier, beyond `memory_bytes`; more are not written there.
             allocate: gives the memory of the memory tier, page-locked for a GPU.
             sync: flush every blob to the disk, so that a power cut loses none.
+            read_only: look at a folder as its reader, whoever writes it, and change nothing in it, whatever the bounds.
         """
         self.space_key = space_key
         self._lock = threading.RLock()
-        self._home: Home | None = open_home(folder, space_key, disk_bytes, sync=sync) if folder else None
+        self._home: Home | None = (
+            open_home(folder, space_key, disk_bytes, sync=sync, read_only=read_only) if folder else None
+        )
         slower: list[BlobTier] = [self._home.disk] if self._home else []
         slower += [remote] if remote else []
         self._memory = MemoryTier(memory_bytes, allocate=allocate)
@@ -84,13 +88,20 @@ class ChunkStore:
 
     @property
     def read_only(self) -> bool:
-        """Whether another process writes the folder."""
+        """Whether nothing is written to the folder: another process does, or it cannot be written."""
         return self._home is not None and self._home.read_only
+
+    def check_writer(self) -> None:
+        """Raise IndexLockedError where another process writes the folder, StorageError where it cannot be written."""
+        if self._home is not None:
+            self._home.check_writer()
 
     def _restore(self, home: Home, *, elsewhere: bool) -> None:
         """Take over what the folder holds; blobs without metadata and metadata without blobs go."""
         rows = [(variant, uses if len(uses) == 3 else (0.0, 0.0, 0.0)) for variant, uses in home.catalog.load()]
         there = set(home.disk.names())
+        if home.read_only:  # what the writer keeps is not this one's to push out
+            self.index.capacity_bytes = max(self.index.capacity_bytes, sum(variant.size for variant, _ in rows))
         self.index.now = now = int(max((uses[2] for _, uses in rows), default=0))
         # the least worth first: where the capacity has become smaller, each newcomer pushes out the least
         for variant, (worth, popularity, at) in sorted(
@@ -183,13 +194,12 @@ class ChunkStore:
 
     def _note(self) -> None:
         """Write the worth of what was used to the catalog."""
-        if self._home is None:
-            return
         with self._lock:
             stored = [one for name in self._noted if (one := self.index.get(name)) is not None]
             index, self._noted = self.index, set()
             noted = {one.name: (index.worth(one.name), index.popularity(one.chunk), index.now) for one in stored}
-        self._home.catalog.note(noted)
+        if self._home is not None:
+            self._home.catalog.note(noted)
 
     def _written(self, name: str, kept: bool) -> None:
         """Note the metadata of a blob that a slower tier has kept; called from the tier's thread."""
@@ -243,6 +253,10 @@ class ChunkStore:
     def clear(self) -> None:
         """Forget all variants of this model space, on disk and in the remote store too."""
         self._drop([variant.name for variant in self.index])
+
+    def lasting(self, names: Sequence[str]) -> list[bool]:
+        """Return which variants a restart would find by now: on disk, in memory where there is no folder."""
+        return (self._memory if self._home is None else self._home.disk).exists(names)
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait, at most `seconds` per tier, until everything is written to the slower tiers; return whether it is."""

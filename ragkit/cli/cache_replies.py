@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -23,8 +24,10 @@ class GateReply(Reply):
     share: FiniteFloat | None = Field(description="Share of reused tokens computed again; null where alpha decides")
     alpha: FiniteFloat | None
     run_length: int = Field(ge=1)
-    divergence: FiniteFloat = Field(description="Mean KL of the first answer token, in nats", ge=0)
-    worst: FiniteFloat = Field(description="The largest of them", ge=0)
+    divergence: FiniteFloat | None = Field(
+        description="Mean KL of the first answer token, in nats; null where it is infinite", ge=0
+    )
+    worst: FiniteFloat | None = Field(description="The largest of them; null where it is infinite", ge=0)
     agreement: FiniteFloat = Field(
         description="Of the tokens of full recompute's answers, those that reuse finds most likely too", ge=0, le=1
     )
@@ -34,7 +37,8 @@ class GateReply(Reply):
     @classmethod
     def of(cls, result: GateResult) -> Self:
         """Return the reply that says what `result` says."""
-        return cls(**{name: getattr(result, name) for name in cls.model_fields})
+        told = {name: getattr(result, name) for name in cls.model_fields}
+        return cls(**told | {"divergence": _finite(result.divergence), "worst": _finite(result.worst)})
 
 
 class CacheGateReply(Reply):
@@ -88,7 +92,9 @@ class CacheSpaceReply(Reply):
     gate: list[GateReply] = Field(description="Results of the quality gate, by policy and share")
     sampled: int = Field(description="Live requests that were computed in full besides", ge=0)
     parted: int = Field(description="Of them, those whose first token was another one", ge=0)
-    sampled_divergence: FiniteFloat | None = Field(description="Their mean KL of the first token; null without any")
+    sampled_divergence: FiniteFloat | None = Field(
+        description="Their mean KL of the first token; null without any, or where it is infinite"
+    )
 
     @classmethod
     def of(cls, found: SpaceStats) -> Self:
@@ -110,8 +116,12 @@ class CacheSpaceReply(Reply):
             gate=[GateReply.of(result) for result in (state.results or {}).values()],
             sampled=live.requests,
             parted=live.parted,
-            sampled_divergence=live.divergence / live.requests if live.requests else None,
+            sampled_divergence=_finite(live.divergence / live.requests) if live.requests else None,
         )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class CacheStatsReply(Reply):

@@ -15,6 +15,7 @@ from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.types import EvalSet
 from ragkit.selectors.agent import Agent, Rule, Table
 from ragkit.selectors.agent_file import AgentFile, Aim, SettingRecord, Source, stored
+from ragkit.train.apart import repeated_in_each, said
 from ragkit.train.corag_agent import OUTSIDE, Fitted, fit
 from ragkit.train.held_out import HeldOut, held_out
 from ragkit.train.setting_utilities import SETTINGS, Worth, settings_of, systems_for, worth_of
@@ -50,15 +51,14 @@ class Plan:
 def train(workshop: Workshop, evalsets: Sequence[EvalSet], plan: Plan) -> Trained:
     """Return the agent trained on one part of each of `evalsets` and judged on the rest.
 
-    The parts share no document where a set allows that. The judged agent is the one in the file. Raises UsageError for
+    The parts share no document where a set allows that, and no question or document with another set's. The judged agent is the one in the file. Raises UsageError for
     too few questions and for sets of equal names; ConfigError for settings that cannot be tried.
     """
     names = [evalset.name for evalset in evalsets]
     if len(set(names)) < len(names):
         raise UsageError(f"Two data sets have the same name: {', '.join(names)}.", hint="Give each set once.")
     systems = systems_for(plan.settings, plan.base or {})
-    first: dict[str, Worth] = {}
-    second: dict[str, Worth] = {}
+    found: list[tuple[EvalSet, Worth, Worth]] = []
     notes: list[str] = []
     for evalset in evalsets:
         drawn = evalset if plan.sample is None else replace(sample(evalset, plan.sample, plan.seed), name=evalset.name)
@@ -67,9 +67,12 @@ def train(workshop: Workshop, evalsets: Sequence[EvalSet], plan: Plan) -> Traine
         worth = replace(worth, features=stored(worth.features)[1])
         parts, shared = _parts(drawn, plan)
         notes += [f"{evalset.name}: {shared}"] if shared else []
-        first[evalset.name], second[evalset.name] = (
-            worth.among([query.query_id for query in part.queries]) for part in parts
-        )
+        learn, judge = (worth.among([query.query_id for query in part.queries]) for part in parts)
+        found.append((evalset, learn, judge))
+    out = repeated_in_each([(one, learn.queries, judge.queries) for one, learn, judge in found])
+    notes += [f"{one.name}: {said(len(ids))}" for (one, _, _), ids in zip(found, out, strict=True) if ids]
+    first = {one.name: learn.without(ids) for (one, learn, _), ids in zip(found, out, strict=True)}
+    second = {one.name: judge for one, _, judge in found}
     table, documents = _table(settings_of(systems), first)
     fitted = fit(table, documents, rule=plan.rule, outside=plan.outside)
     result = held_out(fitted.agent, fit(table, documents, rule="vote", outside=plan.outside).agent, second, plan.seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from ragkit.protocols import Reranker
 from ragkit.schema import Chunk
 from ragkit.scoring.calibration import BY_SCALE, Isotonic
 from ragkit.scoring.named import make_calibration
+from ragkit.train.apart import repeated_in_each, said
 
 COVER = 0.5
 """A chunk is relevant if it holds this share of an evidence span, or this share of it lies in one."""
@@ -118,15 +119,10 @@ def train_calibration(workshop: Workshop, evalsets: Sequence[EvalSet], plan: Cal
     reranker = make_reranker(plan.reranker, lambda: embedder)
     first: list[Judged] = []
     second: list[Judged] = []
-    sources, notes = [], []
-    for evalset in evalsets:
-        drawn = evalset if plan.sample is None else sample(evalset, plan.sample, plan.seed)
-        try:
-            parts = split(drawn, plan.seed, plan.share)
-        except UsageError:
-            parts = split(drawn, plan.seed, plan.share, by="queries")
-            notes.append(f"{evalset.name}: the two parts of the questions share documents")
-        with _open(workshop, drawn, system) as pipeline:
+    sources = []
+    halves, notes = _halves(evalsets, plan)
+    for evalset, parts in zip(evalsets, halves, strict=True):
+        with _open(workshop, evalset, system) as pipeline:
             judged = [list(_judged(pipeline, part, reranker, plan.candidates, workshop)) for part in parts]
         first, second = first + judged[0], second + judged[1]
         sources.append({"name": evalset.name, "fingerprint": evalset.fingerprint, "questions": len(judged[0])})
@@ -140,6 +136,26 @@ def train_calibration(workshop: Workshop, evalsets: Sequence[EvalSet], plan: Cal
     calibration = Isotonic(fitted.scores, fitted.values, reranker.fingerprint)
     result = _result(calibration, reranker, first, second, plan.seed)
     return Calibrated(calibration, reranker.name, tuple(sources), result, tuple(notes))
+
+
+def _halves(evalsets: Sequence[EvalSet], plan: CalibrationPlan) -> tuple[list[tuple[EvalSet, EvalSet]], list[str]]:
+    """Return of each set the part to learn from and the part to judge on, and what is to be known about them."""
+    found: list[tuple[EvalSet, EvalSet]] = []
+    notes = []
+    for evalset in evalsets:
+        drawn = evalset if plan.sample is None else sample(evalset, plan.sample, plan.seed)
+        try:
+            found.append(split(drawn, plan.seed, plan.share))
+        except UsageError:
+            found.append(split(drawn, plan.seed, plan.share, by="queries"))
+            notes.append(f"{evalset.name}: the two parts of the questions share documents")
+    out = repeated_in_each([(learn, learn.queries, judge.queries) for learn, judge in found])
+    notes += [f"{one.name}: {said(len(ids))}" for one, ids in zip(evalsets, out, strict=True) if ids]
+    kept = [
+        (replace(learn, queries=tuple(query for query in learn.queries if query.query_id not in ids)), judge)
+        for (learn, judge), ids in zip(found, out, strict=True)
+    ]
+    return kept, notes
 
 
 def is_relevant(chunk: Chunk, query: Query) -> bool:

@@ -41,7 +41,7 @@ def _cloze(one: Asked, drawing: Drawing, rng: np.random.Generator) -> Group | No
     if len(asking.split()) < _WORDS or not negatives:
         return None
     around = " ".join(text[slice(*own[at])] for at in (middle - 1, middle + 1))
-    positives = [f"{text[slice(*own[at])]}{SEPARATOR}{around}" for at in (middle - 1, middle + 1)]
+    positives = [f"{text[slice(*own[at])]}{SEPARATOR}{around}" for at in (middle - 1, middle + 1)][: drawing.size - 1]
     drawn = rng.permutation(len(negatives))[: drawing.size - len(positives)]
     rest = [_pair(one, *negatives[place]) for place in drawn]
     holds = np.zeros(len(positives) + len(rest), np.bool_)

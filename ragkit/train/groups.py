@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit.errors import ConfigError
 from ragkit.selectors.extractive_judging import shown
 from ragkit.train.asked import Asked
 
@@ -37,6 +38,14 @@ class Drawing:
     """Share of groups that compare chunks instead of sentences, so that the model can rank both."""
     cloze: int = 0
     """Groups made of sentences alone (`ragkit.train.cloze`) for each question, before the first epoch."""
+
+    def __post_init__(self) -> None:
+        if self.size < 2 or self.positives < 1:
+            raise ConfigError(
+                f"A group of {self.size} texts, {self.positives} of them with evidence, was asked for; expected 2 or "
+                "more, and 1 or more.",
+                hint="There is always one without evidence, too.",
+            )
 
 
 def groups(asked: Sequence[Asked], drawing: Drawing, seed: int, epoch: int) -> Iterator[Group]:
@@ -74,7 +83,7 @@ def _drawn(
     """Return which places are taken, those with evidence first, and their labels."""
     with_evidence = [place for place, label in enumerate(labels) if label is True]
     without = [place for place, label in enumerate(labels) if label is False]
-    positive = rng.permutation(with_evidence)[: drawing.positives].tolist()
+    positive = rng.permutation(with_evidence)[: min(drawing.positives, drawing.size - 1)].tolist()
     room = min(drawing.size - len(positive), len(without))
     chance = np.array([weights[place] for place in without])
     negative = rng.choice(without, room, replace=False, p=chance / chance.sum()).tolist()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from ragkit.errors import ModelError
+from ragkit.errors import ConfigError, ModelError
 from ragkit.train.groups import Group
 from ragkit.train.settings import Loss, Steps
 
@@ -46,7 +46,7 @@ class Judge:
             logging.set_verbosity(level)
             if shown:
                 logging.enable_progress_bar()
-        self.device = torch.device(_best(device))
+        self.device = chosen_device(device)
         self.model.to(self.device)
         self.steps = steps
 
@@ -180,7 +180,14 @@ def _rate(step: int, total: int) -> float:
     return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
 
 
-def _best(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def chosen_device(device: str) -> torch.device:
+    """Return the device of that name, for "auto" a GPU if there is one; raise ConfigError for one that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without that kind of device asserts
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"There is no device {device!r} here: {reason}", hint="Use cpu, cuda, or auto.") from None
+    return chosen

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ragkit.config import PipelineConfig
 from ragkit.errors import UsageError
 from ragkit.eval.datasets import split
-from ragkit.eval.types import EvalSet
+from ragkit.eval.types import EvalSet, Query
 from ragkit.models.hub import model_folder
 from ragkit.models.profile import folder_fingerprint
 from ragkit.protocols import Progress
+from ragkit.train.apart import repeated_in_each
 from ragkit.train.asked import Asked
 from ragkit.train.card import Card
 from ragkit.train.fitting import Fitting
@@ -41,7 +42,7 @@ class Settings:
     """How many chunks are retrieved for a question; its negatives are among them."""
     held_out: float = 0.1
     """Share of each data set's questions that are not trained on; they share no evidence document with the others
-    where the set allows it."""
+    where the set allows it, and no question or evidence document with what another set trains on."""
     most_held_out: int = 300
     """Held-out questions that are scored after each epoch, drawn evenly."""
     patience: int = 1
@@ -76,9 +77,11 @@ def train_reranker(
     libraries and processor give the same weights.
 
     Raises UsageError, naming the data set, for one without evidence that points at sentences, for too few questions,
-    and for an `out` that holds something already (unless `force`); ModelError for an encoder that cannot be loaded.
+    and for an `out` that holds something already (unless `force`); ModelError for an encoder that cannot be loaded;
+    ConfigError for a `device` that is not there.
     """
     settings = settings or Settings()
+    _check_device(device)
     config = config or PipelineConfig.from_mapping({"chunker": {"name": "recursive", "size": 200}})
     with written_whole(out, force=force) as part:
         encoder = model_folder(settings.encoder, progress=progress)
@@ -108,15 +111,21 @@ def _data(
     sets: Sequence[EvalSet], work: Path, settings: Settings, config: PipelineConfig, progress: Progress | None
 ) -> tuple[list[Asked], list[Asked], list[dict[str, Any]]]:
     """Return the questions to train on, those held out, and what the card says of them."""
-    train: list[Asked] = []
-    held: list[Asked] = []
+    found: list[tuple[EvalSet, list[Asked], list[Asked]]] = []
     data = []
     for one in sets:
         asked = asked_of(one, work / one.fingerprint[:16], config, k=settings.k, progress=progress)
         kept_out = held_out_ids(one, [item.query.query_id for item in asked], settings)
-        train += [item for item in asked if item.query.query_id not in kept_out]
-        held += [item for item in asked if item.query.query_id in kept_out]
+        learn = [item for item in asked if item.query.query_id not in kept_out]
+        found.append((one, learn, [item for item in asked if item.query.query_id in kept_out]))
         data.append({**described(one, asked), "held out": len(kept_out)})
+    out = repeated_in_each([(one, _queries(learn), _queries(held)) for one, learn, held in found])
+    for row, ids in zip(data, out, strict=True):
+        row["held out by another set"] = len(ids)
+    train = [
+        item for (_, learn, _), ids in zip(found, out, strict=True) for item in learn if item.query.query_id not in ids
+    ]
+    held = [item for _, _, own in found for item in own]
     learnable = sum(item.found for item in train)
     if learnable < LEAST_QUESTIONS or not held:
         raise UsageError(
@@ -125,6 +134,10 @@ def _data(
             hint="Give more questions with evidence, or another --held-out.",
         )
     return train, held, data
+
+
+def _queries(asked: Sequence[Asked]) -> list[Query]:
+    return [item.query for item in asked]
 
 
 def held_out_ids(evalset: EvalSet, usable: Sequence[str], settings: Settings) -> set[str]:
@@ -161,6 +174,13 @@ def sampled(asked: Sequence[Asked], most: int) -> list[Asked]:
     if len(asked) <= most:
         return list(asked)
     return [asked[place * len(asked) // most] for place in range(most)]
+
+
+def _check_device(device: str) -> None:
+    """Raise ConfigError for a device that is not there, before anything is computed."""
+    from ragkit.train.loop import chosen_device
+
+    chosen_device(device)
 
 
 def _loaded(encoder: Path, settings: Settings, device: str) -> Judge:

@@ -6,7 +6,7 @@ the setting that keeps most would win every question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,10 @@ class Worth:
             self.tokens[places],
             self.utility[places],
         )
+
+    def without(self, ids: Collection[str]) -> Worth:
+        """Return the part without these questions."""
+        return self.among([query.query_id for query in self.queries if query.query_id not in ids])
 
 
 def systems_for(settings: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[System]:

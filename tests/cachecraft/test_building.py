@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 
-from ragkit.cachecraft.building import build_chunks
+from ragkit.cachecraft import building as building_module
+from ragkit.cachecraft.building import Built, build_chunks
 from ragkit.cachecraft.core.keys import chunk_key
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers import blob_file
 from ragkit.config import KvReuseConfig
+from ragkit.errors import IndexLockedError, RagkitWarning
 
 from .conftest import TEXTS, prompt
 
@@ -57,6 +61,41 @@ def test_no_more_is_built_than_fits_the_store_and_the_window(backend, pieces):
         assert stored_ids(session) == [pieces.chunk(TEXTS[0]).tolist()]
         assert store.index.used_bytes <= room
         assert build_chunks(session, TEXTS, window=len(pieces.prefix) + 5).left_out == 3
+
+
+def test_what_another_process_writes_is_not_built(backend, pieces, tmp_path):
+    with (
+        ChunkStore(backend.space.key, tmp_path),
+        pytest.warns(RagkitWarning),
+        ChunkStore(backend.space.key, tmp_path) as second,
+        pytest.raises(IndexLockedError, match="Another process"),
+    ):
+        build_chunks(SimpleNamespace(backend=backend, pieces=pieces, store=second), TEXTS, window=8192)  # type: ignore[arg-type]
+
+
+def test_what_a_full_disk_does_not_keep_is_not_said_to_be_built(backend, pieces, tmp_path, monkeypatch):
+    real, written = blob_file.os.posix_fallocate, []
+
+    def full(*where: int) -> None:
+        written.append(where)
+        if len(written) > 2:  # the prefix and one chunk
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*where)
+
+    monkeypatch.setattr(blob_file.os, "posix_fallocate", full)
+    monkeypatch.setattr(building_module, "_AT_ONCE", 1)
+    with pytest.warns(RagkitWarning, match="no space, 1 times"), ChunkStore(backend.space.key, tmp_path) as store:
+        session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
+        built = build_chunks(session, TEXTS, window=8192)  # type: ignore[arg-type]
+    assert (built.built, built.left_out) == (1, 3)
+    assert built.bytes == len(pieces.chunk(TEXTS[0])) * backend.token_bytes
+    assert len(written) == 3, "what cannot be kept is not computed"
+    with ChunkStore(backend.space.key, tmp_path) as store:
+        assert len(store.index) == 2
+
+
+def test_nothing_is_built_of_nothing(session):
+    assert build_chunks(session, [], window=8192) == Built()
 
 
 def test_domains_are_built_apart(session):

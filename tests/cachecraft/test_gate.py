@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 
 import pytest
 import torch
 
 from ragkit.cachecraft import gate as gate_module
 from ragkit.cachecraft import probe_set
+from ragkit.cachecraft.divergence import divergence
 from ragkit.cachecraft.gate import run_gate
 from ragkit.cachecraft.gate_file import GateFile, GateResult, Live
+from ragkit.cachecraft.report import ReuseReport
 from ragkit.cachecraft.session import gate_refusal
 from ragkit.cachecraft.settings import budget_key
+from ragkit.cli.cache_replies import GateReply
 from ragkit.config import KvReuseConfig
 
 RESULT = GateResult("cachecraft", 0.15, None, 8, 0.03, 0.1, 0.95, 8, 1.0, probe_set.VERSION)
@@ -58,6 +63,23 @@ def test_damaged_keys_and_values_do_not_pass(backend, pieces, ends, short, monke
     assert "0.2 nats and 85%" in refused
 
 
+def test_logits_that_are_no_numbers_diverge_without_bound():
+    numbers, nothing = torch.tensor([0.0, 1.0]), torch.tensor([0.0, torch.nan])
+    for full, reused in ((numbers, nothing), (nothing, numbers), (nothing, nothing)):
+        assert divergence(full, reused) == (math.inf, False)
+    assert divergence(torch.tensor([0.0, -torch.inf]), torch.tensor([0.0, -torch.inf])) == (0.0, True)
+    assert gate_refusal(dataclasses.replace(RESULT, divergence=math.inf), KvReuseConfig(), "m")
+    reply = GateReply.of(dataclasses.replace(RESULT, divergence=math.inf, worst=math.inf))
+    assert json.loads(reply.model_dump_json())["worst"] is None
+    assert ReuseReport("epic", divergence=math.inf, parted=True).as_dict()["divergence"] is None
+
+
+def test_an_infinite_divergence_comes_back_from_the_file(tmp_path):
+    broken = dataclasses.replace(RESULT, divergence=math.inf, worst=math.inf)
+    GateFile(tmp_path).add_result("model", "b", broken)
+    assert GateFile(tmp_path).read().result("b", probe_set.VERSION) == broken
+
+
 def test_either_bound_refuses():
     config = KvReuseConfig()
     assert gate_refusal(RESULT, config, "m") == ""
@@ -82,7 +104,16 @@ def test_results_and_live_counts_come_back_from_the_file(tmp_path):
     assert file.read().results is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"model": 1}', '{"model": "m", "results": {"b": {}}, "live": {}}'])
+def of_other_types() -> str:
+    """Return valid JSON of which a divergence is null and a count a word."""
+    fields = {**dataclasses.asdict(RESULT), "divergence": None}
+    return json.dumps({"model": "m", "results": {"b": fields}, "live": {"requests": "many"}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"model": 1}', '{"model": "m", "results": {"b": {}}, "live": {}}', of_other_types()],
+)
 def test_a_damaged_file_counts_as_absent(tmp_path, content):
     (tmp_path / "gate.json").write_text(content)
     file = GateFile(tmp_path)

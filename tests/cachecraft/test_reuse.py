@@ -9,8 +9,10 @@ import pytest
 
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.planning import full_plan
+from ragkit.cachecraft.fetching import NOT_LOADED
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers.codec import PAGE
 from ragkit.config import KvReuseConfig
 
 from .conftest import prompt
@@ -80,7 +82,7 @@ def test_what_stands_as_it_was_made_is_neither_scored_nor_repaired(backend, piec
     assert "score" not in done.report.seconds
     assert done.tokens == plain(backend, layout, ends)
     partly = pieces.layout(prompt((0, 2, 1), "What does a lock do?"))
-    report = ChunkReuse(backend, filled, changed(SETTINGS, policy=policy)).reply(partly, 2).report
+    report = ChunkReuse(backend, filled, changed(SETTINGS, policy=policy, share=0.15)).reply(partly, 2).report
     first, *moved = (len(partly.pieces[at].ids) for at in partly.chunks)
     assert report.repaired_tokens == pytest.approx(0.15 * sum(moved), abs=1)
     assert 0 < report.repaired_tokens < 0.15 * (first + sum(moved))
@@ -153,6 +155,21 @@ def test_a_broken_store_is_a_miss_and_the_answer_the_right_one(backend, pieces, 
         assert done.report.cold_tokens == done.report.context_tokens
         assert sum(done.report.misses.values()) == 4
     assert bool(done.report.failures) == (ability != "nothing there")
+
+
+def test_what_was_stored_and_could_not_be_loaded_is_named(backend, pieces, tmp_path):
+    layout = pieces.layout(prompt((0, 1), "Who dredged Oke?"))
+    with ChunkStore(backend.space.key, tmp_path, memory_bytes=0, admission="always") as store:
+        reuse = ChunkReuse(backend, store, SETTINGS)
+        reuse.reply(layout, 1)
+        assert store.flush(10)
+        largest = max(tmp_path.rglob("*.kv"), key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[:-1])
+        report = reuse.reply(layout, 1).report
+        whole = [path.stat().st_size - PAGE for path in tmp_path.rglob("*.kv") if path != largest]
+    assert dict(report.misses) == {NOT_LOADED: 1}
+    assert report.loaded_bytes == sum(whole), "what came before the second attempt came once"
+    assert report.kept == 1
 
 
 def test_a_store_of_another_model_holds_nothing_for_this_one(backend, pieces, filled):

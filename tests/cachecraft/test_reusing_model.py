@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from ragkit.budget import Budget
@@ -174,6 +177,16 @@ def test_the_gate_runs_once_and_a_model_that_fails_it_answers_as_ever(made, smol
     with pytest.warns(RagkitWarning, match="stays off"):
         model.open()
     assert len(calls) == 2, "another share is another question"
+
+
+def test_a_closed_store_is_let_go(made):
+    model = made()
+    seen = []
+    for _ in range(2):
+        seen.append(weakref.ref(model.open().store))
+        model.close()
+    gc.collect()
+    assert [one() for one in seen] == [None, None]
 
 
 def test_sampled_requests_are_counted_beside_the_store(made):

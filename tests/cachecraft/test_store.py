@@ -246,6 +246,13 @@ def test_any_flipped_byte_of_the_catalog_gives_true_metadata_or_none(tmp_path: P
     assert lost
 
 
+def test_what_is_noted_does_not_grow_without_a_folder():
+    with filled(None, 2) as store:
+        for _ in range(64):
+            store.used(plan_of(variant(0), variant(1)))
+        assert not store._noted
+
+
 def test_a_disk_that_is_full_leaves_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -22,7 +22,7 @@ class Repair:
     a chunk. Raises UsageError for values out of range.
     """
 
-    share: float = 0.15
+    share: float = 0.3
     alpha: float | None = None
     run_length: int = 1
     full_threshold: float = 0.75

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
+REFUSALS = ("no space", "denied", "input/output")
+"""What the operating system refuses, as it is counted."""
+
 
 class Counts:
     """How often what happened. Safe to share between threads."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ragkit.errors import ModelError, ServerError
+from ragkit.errors import ContractError, ModelError, ServerError
 from ragkit.eval.experiment.metering import MeteredModel
 
 T = TypeVar("T")
@@ -45,11 +45,13 @@ class Meeting:
         self._running = 0
         self._stopped = False
         self._probing = False
+        self._outage: ServerError | None = None
 
     def run(self, tasks: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
         """Return what each task returns, in order, at most `threads` at a time; raise what the first failed one raises.
 
-        All others are ended before that.
+        All others are ended before that. A server that failed is raised even where a task made do without its reply:
+        what came out then is no result.
         """
         found: dict[int, T] = {}
         failed: dict[int, BaseException] = {}
@@ -66,15 +68,17 @@ class Meeting:
                 self._ended()
 
         workers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(tasks)))]
-        self._running, self._stopped = len(workers), False
+        self._running, self._stopped, self._outage = len(workers), False, None
         try:
             for worker in workers:
                 worker.start()
             for worker in workers:
                 worker.join()
         except BaseException:
-            self._stopped = True
+            self._stop()
             raise
+        if self._outage is not None:
+            raise self._outage
         if failed:
             raise failed[min(failed)]
         return [found[place] for place in range(len(tasks))]
@@ -95,7 +99,7 @@ class Meeting:
             raise Wanted
         with self._lock:
             if self._stopped:
-                raise ModelError("The run was stopped.", hint="Start it again; what was answered is kept.")
+                raise _stopped()
             self._waiting.append(call)
             self._running -= 1
             ready = self._taken()
@@ -103,6 +107,15 @@ class Meeting:
         call.done.wait()
         if call.error is not None:
             raise call.error
+
+    def _stop(self) -> None:
+        """Let no thread begin anything, and wake those that wait: nobody will make their calls."""
+        with self._lock:
+            self._stopped = True
+            waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call.error = _stopped()
+            call.done.set()
 
     def _next(self, places: Iterator[int]) -> Iterator[int]:
         """Yield the places that no other thread has taken."""
@@ -131,22 +144,31 @@ class Meeting:
         kinds: dict[tuple[Any, ...], list[Call]] = {}
         for call in calls:
             kinds.setdefault((id(call.metered), *call.kind), []).append(call)
-        for group in kinds.values():
-            self._make(group)
-        for call in calls:
-            call.done.set()
+        try:
+            for group in kinds.values():
+                self._make(group)
+        finally:  # a thread that is not told waits for ever
+            for call in calls:
+                call.done.set()
 
     def _make(self, calls: Sequence[Call]) -> None:
         """Make the calls as one; where that fails, in halves: what was answered comes from the model's cache then."""
         first, items = calls[0], [item for call in calls for item in call.items]
         try:
             made, seconds, _ = first.metered.timed(lambda: first.bulk(items), len(items))
+            if len(made) != len(items):
+                raise ContractError(
+                    f"{first.metered.model.name} was asked {len(items)} times and gave {len(made)} replies.",
+                    hint="A language model returns one result for each prompt.",
+                )
         except BaseException as error:
             if isinstance(error, ModelError) and not isinstance(error, ServerError) and len(calls) > 1:
                 middle = len(calls) // 2
                 self._make(calls[:middle])
                 self._make(calls[middle:])
                 return
+            if isinstance(error, ServerError):
+                self._outage = error
             for call in calls:
                 call.error = error
             return
@@ -154,3 +176,7 @@ class Meeting:
         for call in calls:
             call.found = [next(following) for _ in call.items]
             call.seconds = seconds * len(call.items)
+
+
+def _stopped() -> ModelError:
+    return ModelError("The run was stopped.", hint="Start it again; what was answered is kept.")

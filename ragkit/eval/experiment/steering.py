@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +11,11 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from ragkit.answering.cite import without_markers
-from ragkit.budget import Budget
+from ragkit.budget import Budget, Meter
+from ragkit.config import PartConfig
 from ragkit.controllers.question import PipelineQuestion
 from ragkit.controllers.sizes import resized
+from ragkit.corpus import SnapshotCorpus
 from ragkit.errors import ModelError, ServerError
 from ragkit.eval.experiment.code import code_hash
 from ragkit.eval.experiment.depth import Depth
@@ -20,15 +23,16 @@ from ragkit.eval.experiment.gathering import Gathering
 from ragkit.eval.experiment.indexes import Built
 from ragkit.eval.experiment.meeting import THREADS, Meeting
 from ragkit.eval.experiment.metering import MeteredModel
+from ragkit.eval.experiment.named_files import named_files
 from ragkit.eval.experiment.retrieval import Run, chunk_lengths, keep_run, run_key, stored_hits
 from ragkit.eval.experiment.room import Room
-from ragkit.eval.experiment.searching import Search, spent_on, within
+from ragkit.eval.experiment.searching import Search, spent_on, thinking_model, within
 from ragkit.eval.experiment.store import key
 from ragkit.eval.experiment.systems import System, model_part
 from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.results import AnswerRecord, Call
 from ragkit.eval.types import EvalSet, Query
-from ragkit.parts import make_controller
+from ragkit.parts import make_controller, make_selector
 from ragkit.pipeline import Pipeline
 from ragkit.plugins import asks_for
 from ragkit.protocols import LanguageModel
@@ -63,6 +67,7 @@ def steered(
         "steered",
         run=run_key(workshop, index, system, evalset, k=k, depth=depth, room=room),
         controller=None if system.config.controller is None else system.config.controller.model_dump_json(),
+        files=[] if system.config.controller is None else named_files(system.config.controller.options),
         room=room.key(),
         code=code_hash("controllers", "answering", "eval/experiment"),
     )
@@ -101,6 +106,8 @@ class _Loop:
         self._thinking = self._model
         if named is not None:
             self._thinking = self._gathered(lambda: workshop.language_model(model_part(named)))
+        own = thinking_model(system, room)
+        self._selecting = None if own is None else self._gathered(lambda: workshop.language_model(own))
 
     def all(self, queries: Sequence[Query]) -> Iterator[dict[str, Any]]:
         """Yield hits and answer of each query as they are stored, in order."""
@@ -116,15 +123,17 @@ class _Loop:
     def _one(self, query: Query) -> dict[str, Any]:
         meter = Budget().meter()
         pipeline, config = self._pipeline, self._system.config
-        chosen = config.selector
+        chosen, clock = config.selector, _Clock(meter)
         where = None if query.scope is None else within(query.scope)
 
         def retrieving(question: str, k: int, retriever: str | None) -> list[Hit]:
-            return pipeline.retrieve(question, k, where=where, retriever=retriever)
+            with clock:
+                return pipeline.retrieve(question, k, where=where, retriever=retriever)
 
         def selecting(question: str, hits: Sequence[Hit], larger: int) -> Selection:
-            part = resized(chosen, larger) if larger else chosen
-            return pipeline.select(question, hits, selector=part, limit=asking.limit, meter=meter)
+            part, limit = resized(chosen, larger) if larger else chosen, asking.limit
+            with clock:
+                return self._selected(part, question, hits, limit, meter)
 
         asking = PipelineQuestion(
             query.question,
@@ -147,20 +156,54 @@ class _Loop:
         calls, read, written, seconds = spent_on(meter)
         rounds = len(answer.trace.get("controller", {}).get("rounds", [])) or 1
         call = Call(prompt_tokens=read, reply_tokens=written, seconds=seconds, calls=calls, rounds=rounds)
-        hits = self._search.stored(shown, seconds=sum(asking.seconds.get(step, 0.0) for step in ("retrieve", "select")))
+        hits = self._search.stored(shown, seconds=clock.seconds)
         return {"hits": hits, "record": _record(answer, len(shown.hits), call).model_dump()}
+
+    def _selected(self, part: PartConfig, question: str, hits: Sequence[Hit], limit: int, meter: Meter) -> Selection:
+        """Return what the selector keeps, asked with the others' where it names a model of its own."""
+        model = self._selecting
+        if model is None:
+            return self._pipeline.select(question, hits, selector=part, limit=limit, meter=meter)
+        selector = make_selector(
+            self._system.config,
+            _without_model(part),
+            self._model.count,
+            lambda: self._pipeline.embedder,
+            language_model=lambda: model,
+            meter=meter,
+        )
+        return selector.select(question, hits, limit, SnapshotCorpus(self._pipeline.snapshot))
 
     def _controller(self) -> Any:
         """Return the controller, with the gathered model in the place of the one it names."""
         config = self._system.config
-        controller = config.controller
-        if controller is not None and "model" in controller.options:
-            options = {name: value for name, value in controller.options.items() if name != "model"}
-            plain = controller.model_copy(update={"options": options})
-            config = config.model_copy(update={"controller": plain})
+        if config.controller is not None:
+            config = config.model_copy(update={"controller": _without_model(config.controller)})
         return make_controller(
             config, None, embedder=lambda: self._pipeline.embedder, language_model=lambda: self._thinking
         )
+
+
+class _Clock:
+    """What one thread did within it, in seconds: its own work, and its shares of what models were asked for others too.
+
+    The wall would say how long the thread waited for the other questions.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self.seconds = 0.0
+        self._meter = meter
+
+    def __enter__(self) -> None:
+        self.seconds -= time.thread_time() + spent_on(self._meter)[3]
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.thread_time() + spent_on(self._meter)[3]
+
+
+def _without_model(part: PartConfig) -> PartConfig:
+    options = {name: value for name, value in part.options.items() if name != "model"}
+    return part.model_copy(update={"options": options})
 
 
 def _record(answer: Answer, shown: int, call: Call) -> AnswerRecord:

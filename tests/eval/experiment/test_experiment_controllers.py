@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ragkit.config import PipelineConfig
@@ -14,6 +16,7 @@ from ragkit.eval.experiment.replay import load_result, rescored, save
 from ragkit.eval.experiment.retrieval import within
 from ragkit.eval.experiment.run import RunOptions, run
 from ragkit.pipeline import Pipeline
+from ragkit.scoring.calibration import Isotonic
 
 from .conftest import timeless
 
@@ -129,3 +132,35 @@ def test_what_an_older_version_wrote_of_a_call_is_read():
 
     call = Call.model_validate(json.loads('{"prompt_tokens": 3, "reply_tokens": 1, "seconds": 0.5}'))
     assert (call.calls, call.rounds) == (1, 1)
+
+
+def test_a_selector_may_ask_another_model_in_bulk_and_waiting_is_no_work(tmp_path, experiment, reader, monkeypatch):
+    sizes: list[tuple[str, int]] = []
+
+    def labels(self, prompts, labels, **_):
+        sizes.append((self.name, len(prompts)))
+        time.sleep(0.2)
+        return np.array([[0.9, 0.1]] * len(prompts))
+
+    monkeypatch.setattr(reader, "label_probabilities", labels)
+    selector = {"name": "extractive", "scorer": "yes_no", "model": {"name": "reader", "size": "judge"}}
+    systems = [{"name": "other", "pipeline": {"selector": selector, "controller": CONTROLLERS["corrective"]}}]
+    (part,) = steered(tmp_path, experiment, systems=systems, baseline="").sets
+    assert {name for name, _ in sizes} == {"reader-judge"}
+    assert max(count for _, count in sizes) > 2 * SAMPLE, "the sentences of all questions side by side"
+    seconds = [hits.seconds for hits in part.runs[0].hits.values()]
+    assert sum(seconds) < 0.2 * len(sizes) + 2, "each question counts its share of a call, not the call"
+    assert sum(seconds) > 0.1 * len(sizes)
+
+
+def test_another_file_of_a_controller_is_another_result(tmp_path, experiment, reader):
+    curve = tmp_path / "curve.json"
+    grader = {"name": "corrective", "grader": "reranker", "reranker": "cosine", "rewrite": False}
+    grader["calibration"] = {"name": "isotonic", "path": str(curve)}
+    systems = [{"name": "graded", "pipeline": {"controller": grader}}]
+    kept = []
+    for value in (1.0, 0.0):
+        Isotonic((-1.0, 1.0), (value, value)).write(curve)
+        (part,) = steered(tmp_path, experiment, systems=systems, baseline="").sets
+        kept.append([record.text for record in part.runs[0].answers.values()])
+    assert kept[0] != kept[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from ragkit.budget import Budget, Price
 from ragkit.config import PartConfig
-from ragkit.errors import ModelError, SchemaError, ServerError
+from ragkit.errors import ContractError, ModelError, SchemaError, ServerError
 from ragkit.eval.experiment.gathering import Gathering
 from ragkit.eval.experiment.meeting import Meeting
 from ragkit.eval.experiment.metering import MeteredModel, Metering
@@ -145,3 +146,72 @@ def test_outside_of_a_run_a_call_is_made_at_once():
     assert meeting.probe(lambda: shared.generate(prompt("a"), max_tokens=9)) is None
     assert meeting.probe(lambda: "no model") == "no model"
     assert model.sizes == [1]
+
+
+def test_a_model_that_loses_replies_is_an_error_for_all_who_wait():
+    class Losing(Bulk):
+        def generate_many(self, prompts, **options):
+            return super().generate_many(prompts, **options)[:-1]
+
+    meeting, shared = gathered(Losing())
+    tasks = [partial(shared.generate, prompt(f"n{number}"), max_tokens=9) for number in range(5)]
+    found: list[BaseException] = []
+
+    def running():
+        try:
+            meeting.run(tasks)
+        except ContractError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=running, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "threads wait for a call that nobody will make"
+    assert "was asked 5 times and gave 4 replies" in str(found[0])
+
+
+def test_a_server_that_failed_is_raised_even_where_a_task_made_do_without_it():
+    model = Bulk(records=lambda _: ServerError("nobody there"))
+    meeting, shared = gathered(model)
+
+    def task():
+        try:
+            return shared.generate_records([prompt("a")], Grade, max_tokens=9)[0].score
+        except ModelError:
+            return 0
+
+    with pytest.raises(ServerError, match="nobody there"):
+        meeting.run([task] * 3)
+    assert meeting.run([lambda: 1, lambda: 2]) == [1, 2], "the next run begins anew"
+
+
+def test_an_interrupt_wakes_the_threads_that_wait(monkeypatch):
+    began, free = threading.Event(), threading.Event()
+    meeting, shared = gathered(Bulk())
+    ended: list[str] = []
+
+    def asking():
+        try:
+            return shared.generate(prompt("a"), max_tokens=9)
+        except ModelError as error:
+            ended.append(error.message)
+            raise
+
+    def busy():
+        began.set()
+        free.wait(10)
+
+    def interrupted(self, timeout=None):
+        began.wait(10)
+        while not meeting._waiting:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            meeting.run([asking, busy])
+    while not ended:
+        time.sleep(0.001)
+    free.set()
+    assert ended == ["The run was stopped."]
