@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ragkit.cachecraft.core.choice import chunk_keys
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.planning import full_plan, make_plan
@@ -27,6 +30,7 @@ from ragkit.cachecraft.scores import token_scores
 from ragkit.cachecraft.settings import repair_of
 from ragkit.cachecraft.stopwatch import Stopwatch
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.warm import Warm
 from ragkit.config import KvReuseConfig
 from ragkit.errors import UnsupportedError
 from ragkit.identity import content_hash
@@ -135,20 +139,28 @@ class ChunkReuse:
         return self._attempted("keep", keep, 0, done.failures)
 
     def _planned(self, layout: Layout, found: Fetched, watch: Stopwatch) -> tuple[Plan, int]:
-        policy, scored = self.config.policy, None
-        whole_share = self.repair.alpha is None and self.repair.share == 1
-        if policy in NEED_SCORES and any(
-            layout.pieces[at].kind is Kind.CHUNK and (whole_share or not one.exact) for at, one in found.chosen.items()
-        ):
-            with watch.step("score"):
-                whole = make_plan(layout, found.chosen, found.reasons, "none", self.repair)
-                scored = token_scores(policy, self.backend, whole, found.tensors)
-        with watch.step("plan"):
-            scores = None if scored is None else scored.values
-            if policy in NEED_SCORES and scored is None:
+        policy, scores, cost = self.config.policy, None, 0
+        if policy in NEED_SCORES:
+            if self.repair.alpha is None and self.repair.share == 1:
+                scores = np.zeros(len(layout.ids))  # everything is repaired, whatever its score
+            elif any(layout.pieces[at].kind is Kind.CHUNK and not one.exact for at, one in found.chosen.items()):
+                with watch.step("score"):
+                    scores, cost = self._scores(layout, found)
+            else:
                 policy = "none"  # there is nothing to repair
-            plan = make_plan(layout, found.chosen, found.reasons, policy, self.repair, scores=scores)
-        return plan, 0 if scored is None else math.ceil(scored.token_layers / self.backend.shape.layers)
+        with watch.step("plan"):
+            return make_plan(layout, found.chosen, found.reasons, policy, self.repair, scores=scores), cost
+
+    def _scores(self, layout: Layout, found: Fetched) -> tuple[NDArray[np.float64], int]:
+        """Return the scores of the reused tokens, and what they cost in tokens through all layers.
+
+        The question is probed over what is cached, moved together: chunks that are not would have to be computed for
+        the probe, and then once more. Deviations need all tokens of the layers below.
+        """
+        warm = Warm.of(layout, found.chosen, keep_cold=self.config.policy != "query_probe")
+        stitched = make_plan(warm.layout, warm.chosen, {}, "none", self.repair)
+        scored = token_scores(self.config.policy, self.backend, stitched, found.tensors)
+        return warm.spread(scored.values), math.ceil(scored.token_layers / self.backend.shape.layers)
 
     def _run(self, plan: Plan, found: Fetched, watched: list[int], room: int, failures: list[str]) -> State:
         """Return the state of `plan`; the attention of `watched` is captured where the model shows it."""

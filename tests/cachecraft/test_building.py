@@ -84,9 +84,11 @@ def test_what_a_full_disk_does_not_keep_is_not_said_to_be_built(backend, pieces,
 
     monkeypatch.setattr(blob_file.os, "posix_fallocate", full)
     monkeypatch.setattr(building_module, "_AT_ONCE", 1)
-    with pytest.warns(RagkitWarning, match="no space, 1 times"), ChunkStore(backend.space.key, tmp_path) as store:
-        session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
-        built = build_chunks(session, TEXTS, window=8192)  # type: ignore[arg-type]
+    store = ChunkStore(backend.space.key, tmp_path)
+    session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
+    built = build_chunks(session, TEXTS, window=8192)  # type: ignore[arg-type]
+    with pytest.warns(RagkitWarning, match="no space, 1 times"):
+        store.close()
     assert (built.built, built.left_out) == (1, 3)
     assert built.bytes == len(pieces.chunk(TEXTS[0])) * backend.token_bytes
     assert len(written) == 3, "what cannot be kept is not computed"

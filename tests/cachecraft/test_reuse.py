@@ -88,6 +88,23 @@ def test_what_stands_as_it_was_made_is_neither_scored_nor_repaired(backend, piec
     assert 0 < report.repaired_tokens < 0.15 * (first + sum(moved))
 
 
+def test_a_probe_does_not_compute_what_is_not_cached(backend, pieces, filled):
+    layout = pieces.layout(prompt((2, 3, 0), "When was the flood?"))
+    config = changed(SETTINGS, policy="query_probe", share=0.2)
+    report = ChunkReuse(backend, filled, config).reply(layout, 2).report
+    around = len(layout.ids) - report.context_tokens - len(layout.prefix)
+    assert report.cold_tokens > 0
+    assert report.computed_tokens == report.cold_tokens + report.repaired_tokens + 2 * around
+
+
+def test_at_a_share_of_one_nothing_is_scored(backend, pieces, ends, filled):
+    layout = pieces.layout(prompt((2, 1, 0), "Who dredged Oke?"))
+    done = ChunkReuse(backend, filled, changed(SETTINGS, policy="query_probe", share=1.0)).reply(layout, 8, ends=ends)
+    assert "score" not in done.report.seconds
+    assert done.report.computed_tokens == len(layout.ids) - len(layout.prefix)
+    assert done.tokens == plain(backend, layout, ends)
+
+
 def test_statistics_are_captured_for_the_policy_that_reads_them_only(backend, pieces, memory):
     layout = pieces.layout(prompt((0, 1), "Who dredged Oke?"))
     ChunkReuse(backend, memory, changed(SETTINGS, policy="query_probe")).reply(layout, 2)

@@ -179,6 +179,13 @@ def test_the_gate_runs_once_and_a_model_that_fails_it_answers_as_ever(made, smol
     assert len(calls) == 2, "another share is another question"
 
 
+@pytest.mark.parametrize("tokens", [0, -1])
+def test_a_reply_of_no_tokens_is_refused_by_name(made, smollm, tokens):
+    for model in (made(), smollm):
+        with pytest.raises(UsageError, match=f"reply of {tokens} tokens"):
+            model.generate(QUESTION, max_tokens=tokens)
+
+
 def test_a_closed_store_is_let_go(made):
     model = made()
     seen = []

@@ -69,7 +69,9 @@ def test_a_store_that_another_process_writes_is_not_said_to_be_cleared(tmp_path)
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / SPACE).write_text("a file where a folder should be")
-    with pytest.warns(RagkitWarning, match="cannot be written"), ChunkStore(SPACE, tmp_path, 1 << 20) as store:
+    with pytest.warns(RagkitWarning, match="cannot be written"):
+        opened = ChunkStore(SPACE, tmp_path, 1 << 20)
+    with opened as store:
         assert store.save(variant(1), body(1), always=True), "memory is there"
         with pytest.raises(StorageError, match="cannot be written"):
             store.check_writer()

@@ -258,17 +258,23 @@ def test_a_disk_that_is_full_leaves_memory(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(blob_file.os, "posix_fallocate", full)
-    with filled(tmp_path) as store:
-        store.flush(10)
-        assert store.stats().failures == {"disk: no space": 5}
-        assert len(store.load([variant(number).name for number in range(5)])) == 5
+    store = filled(tmp_path)
+    store.flush(10)
+    assert store.stats().failures == {"disk: no space": 5}
+    names = [variant(number).name for number in range(5)]
+    assert len(store.load(names)) == 5
+    assert not any(store.lasting(names))
+    with pytest.warns(RagkitWarning, match="no space, 5 times"):
+        store.close()
     with ChunkStore(SPACE, tmp_path) as again:
         assert again.stats().variants == 0
 
 
 def test_a_folder_that_cannot_be_made_leaves_memory(tmp_path: Path):
     (tmp_path / "file").touch()
-    with filled(tmp_path / "file" / "folder") as store:
+    with pytest.warns(RagkitWarning, match="cannot be written"):
+        opened = filled(tmp_path / "file" / "folder")
+    with opened as store:
         store.flush(10)
         assert len(store.load([variant(number).name for number in range(5)])) == 5
         assert store.read_only
@@ -361,7 +367,7 @@ def test_a_file_system_that_fills_up_leaves_memory(tmp_path: Path):
     if done.returncode:
         pytest.skip("this user may not mount a file system")
     try:
-        with filled(mount, 100) as store:
+        with pytest.warns(RagkitWarning, match="no space"), filled(mount, 100) as store:  # noqa: PT031 - on closing
             store.flush(30)
             failures = store.stats().failures
             assert failures["disk: no space"] > 50
