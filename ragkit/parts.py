@@ -223,7 +223,8 @@ def selector_part(config: PipelineConfig, name: str | None) -> PartConfig:
     if name is None or name == config.selector.name:
         return config.selector
     short, colon, file = name.partition(":")
-    return PartConfig(name=short, options={"agent": file}) if colon else PartConfig(name=name)
+    with_agent = bool(colon) and short == "configured"
+    return PartConfig(name=short, options={"agent": file}) if with_agent else PartConfig(name=name)
 
 
 def with_least_trust(chosen: PartConfig, least: float) -> PartConfig:

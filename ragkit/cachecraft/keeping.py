@@ -9,7 +9,7 @@ import numpy as np
 
 from ragkit.cachecraft.core.choice import history, prefix_key
 from ragkit.cachecraft.core.generation import generation
-from ragkit.cachecraft.core.keys import variant_name
+from ragkit.cachecraft.core.keys import context_key, variant_name
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.prompt import Kind
 from ragkit.cachecraft.core.statistics import chunk_statistics
@@ -29,7 +29,7 @@ def worth_keeping(plan: Plan, keys: Mapping[int, str], store: ChunkStore) -> lis
     cold = [at for at in plan.layout.chunks if at not in reused]
     first = {keys[at]: at for at in reversed(cold)}
     chosen = sorted(at for at in first.values() if store.wanted(keys[at]))
-    return [at for at in chosen if generation(plan, keys, at) <= MAX_GENERATION]
+    return [at for at in chosen if generation(plan, at) <= MAX_GENERATION]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def new_variant(state: State, keys: Mapping[int, str], piece: int) -> Variant:
     is_chunk = layout.pieces[piece].kind is Kind.CHUNK
     before, lengths = history(layout, keys, piece)
     prefix = prefix_key(layout, keys) if is_chunk else ""
-    start, age = layout.spans[piece].start, generation(state.plan, keys, piece)
+    start, age = layout.spans[piece].start, generation(state.plan, piece)
     masses = state.masses.get(piece)
     known = chunk_statistics(masses, layout, piece) if masses is not None else None
     if is_chunk and not before:
@@ -87,6 +87,7 @@ def new_variant(state: State, keys: Mapping[int, str], piece: int) -> Variant:
         lengths=lengths,
         generation=age,
         statistics=known,
+        context=context_key(layout.ids[:start]),
     )
 
 

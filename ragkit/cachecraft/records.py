@@ -10,13 +10,15 @@ import numpy as np
 from ragkit.cachecraft.core.variant import ChunkStatistics, Variant
 
 _SCALARS = ("name", "chunk", "prefix", "start", "generation", "size")
+_LATER = {"context": ""}
+"""What records of earlier versions do not have."""
 
 
 def pack_variant(variant: Variant) -> bytes:
     """Return about 8 bytes per token that `unpack_variant` turns into an equal variant, bit for bit."""
     arrays: list[np.ndarray[Any, Any]] = [variant.ids.astype("<i4")]
     fields: dict[str, Any] = {name: getattr(variant, name) for name in _SCALARS}
-    fields |= {"history": variant.history, "lengths": variant.lengths}
+    fields |= {"history": variant.history, "lengths": variant.lengths, "context": variant.context}
     if (statistics := variant.statistics) is not None:
         arrays += [statistics.inter.astype("<f8"), statistics.token_mass.astype("<f4")]
         numbers = [float(statistics.a_bar).hex(), float(statistics.b_bar).hex()]
@@ -47,6 +49,7 @@ def unpack_variant(record: bytes) -> Variant:
         statistics = ChunkStatistics(inter, float.fromhex(a_bar), float.fromhex(b_bar), mass, sink)
     return Variant(
         **{name: fields[name] for name in _SCALARS},
+        **{name: fields.get(name, otherwise) for name, otherwise in _LATER.items()},
         ids=arrays[0].astype(np.int32),
         history=tuple(fields["history"]),
         lengths=tuple(fields["lengths"]),

@@ -105,7 +105,7 @@ class ChunkReuse:
                     break
         with done.watch.step("keep"):
             kept = self.keep(done)
-        checked = self._checked(done)
+        checked: Divergence | None = self._attempted("check", lambda: self._checked(done), None, done.failures)
         return Reply(tokens, _report(self.config.policy, done, kept, first, checked))
 
     def compute(self, layout: Layout, *, room: int = 0) -> Computed:
@@ -117,7 +117,7 @@ class ChunkReuse:
             with watch.step("compute"):
                 return Computed(self.backend.run(plan, {}, room=room), keys, [], 0, 0, watch, failures)
         found = self._fetcher.fetch(layout, keys, self.repair, watch, failures)
-        plan, scored = self._planned(layout, found, watch)
+        plan, scored = self._planned(layout, found, watch, failures)
         with watch.step("plan"):
             cold: list[int] = self._attempted("wanted", lambda: worth_keeping(plan, keys, self.store), [], failures)
         with watch.step("compute"):
@@ -138,29 +138,38 @@ class ChunkReuse:
 
         return self._attempted("keep", keep, 0, done.failures)
 
-    def _planned(self, layout: Layout, found: Fetched, watch: Stopwatch) -> tuple[Plan, int]:
-        policy, scores, cost = self.config.policy, None, 0
+    def _planned(self, layout: Layout, found: Fetched, watch: Stopwatch, failures: list[str]) -> tuple[Plan, int]:
+        policy: str = self.config.policy
+        scores, cost = None, 0
         if policy in NEED_SCORES:
-            if self.repair.alpha is None and self.repair.share == 1:
-                scores = np.zeros(len(layout.ids))  # everything is repaired, whatever its score
+            if self.repair.alpha is None and self.repair.share in (0, 1):
+                scores = np.zeros(len(layout.ids))  # nothing or everything is repaired, whatever its score
             elif any(layout.pieces[at].kind is Kind.CHUNK and not one.exact for at, one in found.chosen.items()):
                 with watch.step("score"):
-                    scores, cost = self._scores(layout, found)
+                    policy, scores, cost = self._scores(layout, found, failures)
             else:
                 policy = "none"  # there is nothing to repair
         with watch.step("plan"):
             return make_plan(layout, found.chosen, found.reasons, policy, self.repair, scores=scores), cost
 
-    def _scores(self, layout: Layout, found: Fetched) -> tuple[NDArray[np.float64], int]:
-        """Return the scores of the reused tokens, and what they cost in tokens through all layers.
+    def _scores(
+        self, layout: Layout, found: Fetched, failures: list[str]
+    ) -> tuple[str, NDArray[np.float64] | None, int]:
+        """Return the policy, the scores of the reused tokens, and what they cost in tokens through all layers.
 
         The question is probed over what is cached, moved together: chunks that are not would have to be computed for
-        the probe, and then once more. Deviations need all tokens of the layers below.
+        the probe, and then once more. Deviations need all tokens of the layers below. A model that does not show what
+        is asked for gets `epic`, which asks for nothing.
         """
         warm = Warm.of(layout, found.chosen, keep_cold=self.config.policy != "query_probe")
         stitched = make_plan(warm.layout, warm.chosen, {}, "none", self.repair)
-        scored = token_scores(self.config.policy, self.backend, stitched, found.tensors)
-        return warm.spread(scored.values), math.ceil(scored.token_layers / self.backend.shape.layers)
+        try:
+            scored = token_scores(self.config.policy, self.backend, stitched, found.tensors)
+        except UnsupportedError as error:
+            failures.append(f"scores, so that epic took its place: {error.message}")
+            return "epic", None, 0
+        cost = math.ceil(scored.token_layers / self.backend.shape.layers)
+        return self.config.policy, warm.spread(scored.values), cost
 
     def _run(self, plan: Plan, found: Fetched, watched: list[int], room: int, failures: list[str]) -> State:
         """Return the state of `plan`; the attention of `watched` is captured where the model shows it."""

@@ -99,7 +99,7 @@ def _base(path: Path | None) -> dict[str, Any]:
     from ragkit.config import PipelineConfig
     from ragkit.eval.experiment.lines import read_yaml
 
-    content, _ = read_yaml(path)
+    content, _ = read_yaml(path, "Begin with a part, such as `retriever: hybrid`.")
     PipelineConfig.from_mapping(content, str(path))
     return content
 

@@ -54,7 +54,9 @@ def calibration(
     from ragkit.eval.experiment.run import default_work
     from ragkit.eval.experiment.workshop import Workshop
     from ragkit.train.calibration import CalibrationPlan, train_calibration
+    from ragkit.train.folder import check_file
 
+    check_file(out)
     folder, base = work or default_work(), base_content(config)
     plan = CalibrationPlan(_reranker(reranker, base), base, candidates, sample=sample, seed=seed)
     try:

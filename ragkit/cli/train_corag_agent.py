@@ -27,7 +27,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the agen
 SettingsFile = Annotated[
     Path | None,
     typer.Option(
-        "--settings", metavar="FILE", help="YAML list of selectors to choose from; by default 12 of ragkit's."
+        "--settings", metavar="FILE", help="YAML with `selectors:`, those to choose from; by default 12 of ragkit's."
     ),
 ]
 Measure = Annotated[str, typer.Option("--measure", metavar="M", help="What is good; by default recall in the budget.")]
@@ -71,8 +71,10 @@ def corag_agent(
     from ragkit.eval.experiment.workshop import Workshop
     from ragkit.selectors.agent_file import Aim
     from ragkit.train.agent_training import Plan, train
+    from ragkit.train.folder import check_file
     from ragkit.train.setting_utilities import SETTINGS
 
+    check_file(out)
     folder = work or default_work()
     aim = Aim(
         measure=measure or f"Recall@tokens({tokens})",
@@ -133,14 +135,14 @@ def described(trained: Trained) -> Iterator[str]:
 
 
 def _settings(path: Path) -> list[dict[str, Any]]:
-    """Return the selectors in a YAML file; raise ConfigError unless it is a list of parts."""
+    """Return the `selectors:` of a YAML file; raise ConfigError unless they are a list of parts."""
     from pydantic import TypeAdapter, ValidationError
 
     from ragkit.config import PartConfig
     from ragkit.eval.experiment.lines import read_yaml
 
-    content, _ = read_yaml(path)
-    listed = content.get("selectors") if isinstance(content, dict) else content
+    content, _ = read_yaml(path, "Write, for instance: selectors: [{name: top_k, k: 3}, {name: top_k, k: 8}].")
+    listed = content.get("selectors")
     try:
         parts = TypeAdapter(list[PartConfig]).validate_python(listed)
     except ValidationError as error:
@@ -159,6 +161,6 @@ def base_content(path: Path | None) -> dict[str, Any]:
     from ragkit.config import PipelineConfig
     from ragkit.eval.experiment.lines import read_yaml
 
-    content, _ = read_yaml(path)
+    content, _ = read_yaml(path, "Begin with a part, such as `retriever: hybrid`.")
     PipelineConfig.from_mapping(content, str(path))
     return dict(content)

@@ -13,7 +13,7 @@ from ragkit.answering.text import words
 from ragkit.budget import Meter
 from ragkit.errors import ModelError, ServerError, UsageError
 from ragkit.protocols import LanguageModel, Reranker, Segment
-from ragkit.scoring.calibration import Calibration
+from ragkit.scoring.calibration import Calibration, check_scorer
 from ragkit.scoring.named import make_calibration
 from ragkit.scoring.order import Scores, finite
 
@@ -66,6 +66,7 @@ class RerankerGrader:
             return np.zeros(0)
         charged = getattr(self.reranker, "charged", None)  # those that ask a language model have it
         reranker: Reranker = self.reranker if charged is None else charged(meter)
+        check_scorer(self._calibration, self.reranker)
         scores = finite(reranker.score(question, texts), f"scores of {self.reranker.name}")
         found = self._calibration(scores)
         if found.min() < 0 or found.max() > 1 + 1e-9:

@@ -157,10 +157,16 @@ BY_SCALE: Mapping[Scale, Plain] = {
 """What "auto" stands for; a rule of ratios refuses unbounded scores once one is negative."""
 
 
-def check_scorer(calibration: Calibration, reranker: Reranker) -> None:
-    """Raise ConfigError if `calibration` was learnt from the scores of another reranker than this one."""
+def check_scorer(calibration: Calibration, reranker: Reranker | None) -> None:
+    """Raise ConfigError if `calibration` was learnt from the scores of another reranker than this one, None: of any."""
     learnt = getattr(calibration, "scorer", "")
-    if learnt and learnt != reranker.fingerprint:
+    if learnt and reranker is None:
+        raise ConfigError(
+            "The calibration was learnt from a reranker's scores, and there is no reranker: a retriever's scores mean "
+            "something else.",
+            hint="Name the reranker that it was trained for, or leave out the calibration.",
+        )
+    if learnt and reranker is not None and learnt != reranker.fingerprint:
         raise ConfigError(
             f"The calibration was learnt from the scores of another reranker than {reranker.name}: fingerprint "
             f"{learnt[:12]}, not {reranker.fingerprint[:12]}.",

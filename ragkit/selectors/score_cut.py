@@ -110,10 +110,9 @@ class ScoreCutSelector:
         """Return the uncalibrated scores of the hits, those of the retriever without a reranker."""
         first = finite([hit.score for hit in ranked], "retriever's scores")
         reranker = self._reranker
+        check_scorer(self._calibration, reranker)
         if reranker is None:
             return Pruned(first, {}, None)
-
-        check_scorer(self._calibration, reranker)
 
         def score(places: Sequence[int]) -> Scores:
             texts = [ranked[place].chunk.index_text for place in places]

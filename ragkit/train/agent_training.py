@@ -51,8 +51,9 @@ class Plan:
 def train(workshop: Workshop, evalsets: Sequence[EvalSet], plan: Plan) -> Trained:
     """Return the agent trained on one part of each of `evalsets` and judged on the rest.
 
-    The parts share no document where a set allows that, and no question or document with another set's. The judged agent is the one in the file. Raises UsageError for
-    too few questions and for sets of equal names; ConfigError for settings that cannot be tried.
+    The parts share no document where a set allows that, and no question or document with those of another set. The
+    judged agent is the one in the file. Raises UsageError for too few questions and for sets of equal names;
+    ConfigError for settings that cannot be tried.
     """
     names = [evalset.name for evalset in evalsets]
     if len(set(names)) < len(names):

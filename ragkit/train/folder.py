@@ -10,6 +10,18 @@ from pathlib import Path
 from ragkit.errors import StorageError, UsageError
 
 
+def check_file(target: Path) -> None:
+    """Raise UsageError where no file `target` can be written, before anything is computed; its folder is made."""
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}.", hint="Choose another --out.") from error
+    if target.is_dir():
+        raise UsageError(
+            f"{target} is a folder; expected a file.", hint=f"Give, for instance, --out {target}/out.json."
+        )
+
+
 @contextmanager
 def written_whole(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when all went well, and vanishes otherwise.

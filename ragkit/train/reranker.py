@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragkit.config import PipelineConfig
-from ragkit.errors import UsageError
+from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.datasets import split
 from ragkit.eval.types import EvalSet, Query
+from ragkit.identity import content_hash
 from ragkit.models.hub import model_folder
 from ragkit.models.profile import folder_fingerprint
 from ragkit.protocols import Progress
@@ -49,6 +50,14 @@ class Settings:
     """Epochs without a better held-out recall after which training stops."""
     drawing: Drawing = field(default_factory=Drawing)
     steps: Steps = field(default_factory=Steps)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1 or self.k < 1 or self.patience < 1 or self.most_held_out < 1:
+            raise ConfigError(
+                f"held_out is {self.held_out}, k {self.k}, patience {self.patience}, most_held_out "
+                f"{self.most_held_out}; expected more than 0 and less than 1, and 1 or more.",
+                hint="Correct the value.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ def _data(
     found: list[tuple[EvalSet, list[Asked], list[Asked]]] = []
     data = []
     for one in sets:
-        asked = asked_of(one, work / one.fingerprint[:16], config, k=settings.k, progress=progress)
+        asked = asked_of(one, work / index_name(one, config), config, k=settings.k, progress=progress)
         kept_out = held_out_ids(one, [item.query.query_id for item in asked], settings)
         learn = [item for item in asked if item.query.query_id not in kept_out]
         found.append((one, learn, [item for item in asked if item.query.query_id in kept_out]))
@@ -134,6 +143,12 @@ def _data(
             hint="Give more questions with evidence, or another --held-out.",
         )
     return train, held, data
+
+
+def index_name(evalset: EvalSet, config: PipelineConfig) -> str:
+    """Return the folder of the index of `evalset`: another one for every configuration that indexes otherwise."""
+    built = config.model_dump(mode="json", exclude={"selector", "controller", "language_model", "kv_reuse"})
+    return f"{evalset.fingerprint[:16]}-{content_hash('index to train on', config=built)[:8]}"
 
 
 def _queries(asked: Sequence[Asked]) -> list[Query]:

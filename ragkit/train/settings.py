@@ -24,9 +24,9 @@ class Steps:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or self.rate <= 0 or self.length < 8:
+        if self.epochs < 1 or self.batch < 1 or not 0 < self.rate < 1 or self.length < 8:
             raise ConfigError(
                 f"epochs is {self.epochs}, batch {self.batch}, rate {self.rate}, length {self.length}; expected at "
-                "least 1, 1, above 0, and 8.",
+                "least 1, 1, above 0 and below 1, and 8.",
                 hint="Correct the value.",
             )

@@ -14,8 +14,10 @@ from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
 from ragkit.cachecraft.tiers.codec import PAGE
 from ragkit.config import KvReuseConfig
+from ragkit.errors import UnsupportedError
+from ragkit.protocols import Segment
 
-from .conftest import prompt
+from .conftest import TEXTS, prompt
 
 SETTINGS = KvReuseConfig(policy="cachecraft")
 
@@ -95,6 +97,34 @@ def test_a_probe_does_not_compute_what_is_not_cached(backend, pieces, filled):
     around = len(layout.ids) - report.context_tokens - len(layout.prefix)
     assert report.cold_tokens > 0
     assert report.computed_tokens == report.cold_tokens + report.repaired_tokens + 2 * around
+
+
+def test_a_model_that_shows_no_attention_is_repaired_at_the_heads_of_its_chunks(backend, pieces, filled, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise UnsupportedError("It does not pass positions on.")
+
+    monkeypatch.setattr("ragkit.cachecraft.reuse.token_scores", refuse)
+    layout = pieces.layout(prompt((2, 1, 0), "Who dredged Oke?"))
+    config = changed(SETTINGS, policy="query_probe", share=0.2)
+    report = ChunkReuse(backend, filled, config).reply(layout, 2).report
+    assert report.repaired_tokens == pytest.approx(0.2 * report.context_tokens, abs=1)
+    assert "epic took its place" in report.failures[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_where_nothing_or_everything_is_repaired_nothing_is_scored(backend, pieces, filled, share):
+    layout = pieces.layout(prompt((2, 1, 0), "Who dredged Oke?"))
+    report = ChunkReuse(backend, filled, changed(SETTINGS, policy="query_probe", share=share)).reply(layout, 2).report
+    assert "score" not in report.seconds
+    assert report.repaired_tokens == share * report.context_tokens
+
+
+def test_a_check_that_fails_keeps_no_answer_back(backend, pieces, ends, filled, monkeypatch):
+    layout = pieces.layout(prompt((2, 0), "Who dredged Oke?"))
+    monkeypatch.setattr("ragkit.cachecraft.reuse.divergence", fail)
+    done = ChunkReuse(backend, filled, changed(SETTINGS, sample_share=1.0)).reply(layout, 4, ends=ends)
+    assert done.tokens
+    assert any("check" in one for one in done.report.failures)
 
 
 def test_at_a_share_of_one_nothing_is_scored(backend, pieces, ends, filled):
@@ -251,3 +281,14 @@ def test_full_recompute_asks_no_store(backend, pieces):
     done = ChunkReuse(backend, store, KvReuseConfig(policy="full")).compute(pieces.layout(prompt((0,), "Who?")))  # type: ignore[arg-type]
     assert isinstance(done.plan, Plan)
     assert not done.failures
+
+
+def test_another_label_of_the_same_length_is_not_taken_for_the_same_context(backend, pieces, memory):
+    def asked(label: str) -> list[Segment]:
+        return [Segment(label), Segment(TEXTS[0], "c0"), Segment("\n\nWho dredged Oke?")]
+
+    reuse = ChunkReuse(backend, memory, changed(SETTINGS, policy="query_probe", share=0.5))
+    reuse.reply(pieces.layout(asked("Red: ")), 1)
+    assert reuse.reply(pieces.layout(asked("Red: ")), 1).report.repaired_tokens == 0
+    other = reuse.reply(pieces.layout(asked("Old: ")), 1).report
+    assert other.repaired_tokens == pytest.approx(0.5 * other.context_tokens, abs=1)

@@ -35,7 +35,7 @@ def test_a_second_question_computes_less_and_at_share_one_says_the_same(index, t
     cold, warm = first.trace["kv_reuse"], second.trace["kv_reuse"]
     print(f"first token after {cold['first_token_seconds']:.2f} s and {warm['first_token_seconds']:.2f} s")
     assert cold["computed_tokens"] == cold["prompt_tokens"]
-    assert warm["computed_tokens"] < 0.6 * warm["prompt_tokens"]
+    assert warm["computed_tokens"] < 0.75 * warm["prompt_tokens"], "the probe's pass of the question counted"
     assert "kv_reuse" not in off.trace
     assert repaired.trace["kv_reuse"]["share"] == 1.0
     assert repaired.text == off.text

@@ -45,7 +45,16 @@ def test_metadata_comes_back_bit_for_bit(texts, numbers, ids, floats, known):
     statistics = ChunkStatistics(np.array(floats), floats[0], floats[1], mass, texts[3]) if known else None
     start, generation, size = numbers
     made = Variant(
-        *texts[:2], np.array(ids, np.int32), texts[2], start, tuple(texts), (1, 2, 3, 4), generation, size, statistics
+        *texts[:2],
+        np.array(ids, np.int32),
+        texts[2],
+        start,
+        tuple(texts),
+        (1, 2, 3, 4),
+        generation,
+        size,
+        statistics,
+        texts[0],
     )
     assert equal(unpack_variant(pack_variant(made)), made)
     assert unpack_variant(pack_variant(made)).size == size

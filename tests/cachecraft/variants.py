@@ -31,7 +31,7 @@ def body(number: int, size: int = 20_000) -> Blob:
 def equal(one: Variant, other: Variant) -> bool:
     """Return whether two variants agree bit for bit, the size of the blob aside."""
     mine, its = one.statistics, other.statistics
-    plain = ("name", "chunk", "prefix", "start", "history", "lengths", "generation")
+    plain = ("name", "chunk", "prefix", "start", "history", "lengths", "generation", "context")
     same = all(getattr(one, name) == getattr(other, name) for name in plain) and np.array_equal(one.ids, other.ids)
     if mine is None or its is None:
         return same and mine is its

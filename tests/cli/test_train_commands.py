@@ -79,6 +79,24 @@ def test_mistakes_on_the_command_line(ragkit, folder):
     (folder / "grid.yaml").write_text("selectors: 3\n")
     wrong = trained(ragkit, folder, "corag-agent", "--settings", folder / "grid.yaml", "--json")
     assert "expected `selectors:`, a list" in wrong.error["message"]
+    (folder / "grid.yaml").write_text("- {name: top_k}\n")
+    wrong = trained(ragkit, folder, "corag-agent", "--settings", folder / "grid.yaml", "--json")
+    assert "selectors: [" in wrong.error["hint"]
+    (folder / "config.yaml").write_text("- hybrid\n")
+    wrong = trained(ragkit, folder, "calibration", "--json")
+    assert "retriever: hybrid" in wrong.error["hint"]
+
+
+@pytest.mark.parametrize("command", ["corag-agent", "calibration"])
+def test_where_nothing_can_be_written_is_said_before_anything_is_computed(ragkit, folder, command):
+    (folder / "out.json").mkdir()
+    wrong = trained(ragkit, folder, command, "--json")
+    assert wrong.status == 2
+    assert "is a folder; expected a file" in wrong.error["message"]
+    assert not (folder / "work").exists()
+    more = ("--settings", folder / "grid.yaml", "--tokenizer", "words") if command == "corag-agent" else ()
+    assert trained(ragkit, folder, command, *more, "--out", folder / "new" / "deep" / "made.json").status == 0
+    assert (folder / "new" / "deep" / "made.json").is_file()
 
 
 def test_a_calibration_from_the_command_line_to_a_selector(ragkit, folder):
@@ -107,6 +125,11 @@ def test_a_calibration_from_the_command_line_to_a_selector(ragkit, folder):
     settings.write_text(CONFIG + cut.format("bm25", folder / "out.json"))
     wrong = ragkit(*ask, "--selector", "score_cut")
     assert "another reranker than bm25" in wrong.error["message"]
+    settings.write_text(CONFIG + cut.format("none", folder / "out.json"))
+    wrong = ragkit(*ask, "--selector", "score_cut")
+    assert "there is no reranker" in wrong.error["message"]
+    wrong = ragkit(*ask, "--selector", "score_cut:5")
+    assert wrong.error["message"].startswith("There is no selector named 'score_cut:5'")
 
 
 def test_a_calibration_without_anything_to_learn(ragkit, folder):

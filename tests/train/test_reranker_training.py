@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 
+from ragkit.config import PipelineConfig
 from ragkit.errors import ConfigError, ModelError, UsageError
 from ragkit.eval.types import EvalSet
 from ragkit.rerankers.cross_encoder import CrossEncoderReranker
@@ -141,7 +143,58 @@ def test_the_ranking_of_an_oracle_is_perfect_and_of_its_opposite_is_not(tmp_path
     assert gain["low"] <= gain["mean"] <= gain["high"]
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"rate": 0.0}, {"length": 4}])
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"rate": 0.0}, {"rate": math.nan}, {"length": 4}])
 def test_impossible_steps_are_refused(wrong):
     with pytest.raises(ConfigError):
         Steps(**wrong)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 16])
+def test_groups_of_any_size_hold_evidence_and_other_texts(tmp_path, things, size):
+    longer = PipelineConfig.from_mapping(
+        {"chunker": {"name": "recursive", "size": 40}, "embedder": "hashing", "retriever": "lexical"}
+    )
+    asked = asked_of(things, tmp_path / "index", longer, k=8)
+    drawing = Drawing(size=size, chunks=0.5, cloze=1)
+    drawn, cloze = list(groups(asked, drawing, 0, 0)), list(cloze_groups(asked, drawing, 0))
+    assert len(cloze) > len(asked) / 2
+    for group in [*drawn, *cloze]:
+        assert len(group.texts) == len(group.holds) <= size
+        assert 0 < group.holds.sum() < len(group.holds)
+
+
+@pytest.mark.parametrize("wrong", [{"size": 1}, {"positives": 0}])
+def test_impossible_groups_are_refused(wrong):
+    with pytest.raises(ConfigError, match="A group of"):
+        Drawing(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"held_out": 0.0}, {"held_out": 1.5}, {"held_out": math.nan}, {"k": 0}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ConfigError, match="held_out"):
+        Settings(**wrong)
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(tmp_path, tiny_encoder, things, config):
+    done: list[str] = []
+
+    def noting(stage: str, _done: int, _total: int | None) -> None:
+        done.append(stage)
+
+    for device in ("gpu0", "cuda:99", "meta:x"):
+        with pytest.raises(ConfigError, match=f"no device '{device}'"):
+            train_reranker(
+                [things], tmp_path / "judge", settings(tiny_encoder), config=config, device=device, progress=noting
+            )
+    assert not done
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_configuration_finds_another_index_in_the_work_folder(tmp_path, things, config):
+    longer = config.model_copy(update={"chunker": config.chunker.with_options(size=60)})
+    for one in (config, longer, config):
+        train, held, _ = reranker._data([things], tmp_path, Settings(held_out=0.2, k=12), one, None)
+        assert len(train) + len(held) == len(things.queries)
+    assert len(list(tmp_path.iterdir())) == 2
+    other = config.model_copy(update={"selector": config.selector.with_options(k=2)})
+    assert reranker.index_name(things, other) == reranker.index_name(things, config)

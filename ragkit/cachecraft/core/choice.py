@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ragkit.cachecraft.core.keys import chunk_key
+from ragkit.cachecraft.core.keys import chunk_key, context_key
 from ragkit.cachecraft.core.offset import variant_cfo
 from ragkit.cachecraft.core.overlap import Context, overlap_with
 from ragkit.cachecraft.core.prompt import Ids, Kind, Layout
@@ -20,7 +20,7 @@ from ragkit.errors import UsageError
 class Chosen:
     """The variant that serves a piece, whose first token stands at `start`; its CFO, at alpha 1 where none is given.
 
-    `exact` where it stands as it did when it was made, behind the same chunks, and those were computed exactly: then
+    `exact` where it stands as it did when it was made, behind the same ids, and those were computed exactly: then
     there is nothing to repair. A CFO of 0 says less: other chunks may have come in between (pitfall 2).
     """
 
@@ -88,15 +88,23 @@ def choose(
         elif repair.alpha is not None and best.cfo >= repair.full_threshold:
             reasons[at] = f"a CFO of {best.cfo:.2f} is not below {repair.full_threshold:g}"
         else:
-            chosen[at] = replace(best, exact=_exact(best, context.keys if at in order else []))
+            chosen[at] = replace(best, exact=stands_as_made(best.variant, best.start, layout))
         if at in order:
             context.add(keys[at], len(layout.pieces[at].ids))
     return chosen, reasons
 
 
-def _exact(one: Chosen, before: list[str]) -> bool:
-    made = one.variant
-    return made.generation == 0 and made.start == one.start and list(made.history) == before
+def stands_as_made(variant: Variant, start: int, layout: Layout) -> bool:
+    """Return whether a variant is exactly what would be computed from `start` on: behind the same ids, computed whole.
+
+    The same chunks before it are not enough: labels between them may be others of the same length.
+    """
+    return (
+        variant.generation == 0
+        and variant.start == start
+        and bool(variant.context)
+        and variant.context == context_key(layout.ids[:start])
+    )
 
 
 def _behind(stored: Sequence[Variant], prefix: str) -> list[Variant]:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ragkit.cachecraft.core.choice import history, prefix_key
+from ragkit.cachecraft.core.choice import stands_as_made
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.prompt import Kind
 
 
-def generation(plan: Plan, keys: Mapping[int, str], piece: int) -> int:
+def generation(plan: Plan, piece: int) -> int:
     """Return 0 if everything before `piece` is computed exactly, else one more than the most approximate variant there.
 
-    A reused chunk of generation 0 that stands where its variant was made, behind the same prefix and history, is exact;
+    A reused chunk of generation 0 that stands where its variant was made, behind the same ids, is exact;
     every other reused chunk counts with its generation, even where all its tokens are repaired.
     """
-    prefix = prefix_key(plan.layout, keys)
     approximate = [
         one.variant.generation
         for one in plan.reused
         if one.piece < piece
         and plan.layout.pieces[one.piece].kind is Kind.CHUNK
-        and not (
-            one.variant.generation == 0
-            and one.variant.start == one.start
-            and one.variant.prefix == prefix
-            and one.variant.history == history(plan.layout, keys, one.piece)[0]
-        )
+        and not stands_as_made(one.variant, one.start, plan.layout)
     ]
     return 1 + max(approximate) if approximate else 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import xxhash
 
 from ragkit.cachecraft.core.prompt import Ids
 from ragkit.identity import content_hash
@@ -36,6 +37,11 @@ def chunk_key(space: str, ids: Ids, domain: str = "") -> str:
     False
     """
     return content_hash("chunk", space=space, ids=np.asarray(ids, "<i4").tobytes(), domain=domain)
+
+
+def context_key(ids: Ids) -> str:
+    """Return the key of all the ids before a chunk: what it was computed behind, label by label; xxHash, for speed."""
+    return xxhash.xxh3_128_hexdigest(np.asarray(ids, "<i4").tobytes())
 
 
 def variant_name(chunk: str, prefix: str, history: Sequence[str], start: int, generation: int = 0) -> str:

@@ -76,6 +76,8 @@ class Variant:
     size: int = 0
     """Bytes of the blob."""
     statistics: ChunkStatistics | None = field(default=None, repr=False)
+    context: str = ""
+    """The key of all ids that stood before it then, labels included (`context_key`); "" where it is not known."""
 
     @property
     def tokens(self) -> int:

@@ -21,6 +21,7 @@ from ragkit.eval.experiment.workshop import Workshop
 from ragkit.eval.metrics import Measure
 from ragkit.eval.results import AnswerRecord, Call, ModelRecord, Spent
 from ragkit.eval.types import EvalSet
+from ragkit.plugins import asks_for
 
 Done = Callable[[int], None]
 
@@ -110,11 +111,11 @@ class Answering:
         model = self.workshop.language_model(self.part(system))
         texts = {doc_id: document.text for doc_id, document in evalset.documents.items()}
         records, known = self.assessor.assessed(evalset.queries, run.hits, answers.records, texts, judging)
-        cost = {"answers": spent(answer_calls(records), _priced(model.record, system), answers.from_cache)}
+        cost = {"answers": spent(answer_calls(records), answers_priced(model.record, system), answers.from_cache)}
         calls, read, written, seconds = run.asked
         if calls:
             asked = Call(prompt_tokens=read, reply_tokens=written, seconds=seconds, calls=calls)
-            cost["selection"] = spent([asked], _priced(model.record, system), 0)
+            cost["selection"] = spent([asked], selection_priced(model.record, system), 0)
         if self.judge is not None:
             check_share(system.name, records, self.judge.name, self.spec.max_unjudged)
             cost["judge"] = spent(judge_calls(records), self.judge, known)
@@ -126,11 +127,26 @@ class Answering:
         return asked * len(self.assessor.tasks)
 
 
-def _priced(record: ModelRecord, system: System) -> ModelRecord:
-    """Return the model, without its price where a selector or a controller asks another one too."""
-    parts = [part for part in (system.config.selector, system.config.controller) if part is not None]
-    other = any("model" in part.options for part in parts)
+def answers_priced(record: ModelRecord, system: System) -> ModelRecord:
+    """Return the model, without its price where the calls of an answer may be another one's too: those of a loop."""
+    return record if system.config.controller is None else selection_priced(record, system)
+
+
+def selection_priced(record: ModelRecord, system: System) -> ModelRecord:
+    """Return the model, without its price where the selector or the controller may ask another one."""
+    parts = {"selectors": system.config.selector, "controllers": system.config.controller}
+    other = any(part is not None and _asks_another(kind, part) for kind, part in parts.items())
     return record.model_copy(update={"price": None}) if other else record
+
+
+def _asks_another(kind: str, part: PartConfig) -> bool:
+    """Return whether `part`, or a reranker in its options, asks a language model that is not the answering one."""
+    asks = asks_for(kind, part.name, "language_model")
+    inner = [part.options.get("reranker")] if asks_for(kind, part.name, "reranker") else []
+    inner += part.options.get("rerankers", []) if asks_for(kind, part.name, "members") else []
+    named = [PartConfig.model_validate(one) for one in inner if one not in (None, "none")]
+    own = asks and (kind == "rerankers" or "model" in part.options)
+    return own or any(_asks_another("rerankers", one) for one in named)
 
 
 def check_controllers(experiment: Experiment, systems: Sequence[System], lines: Lines) -> None:

@@ -41,8 +41,11 @@ class Lines:
         return ConfigError(f"{self.named(place, error.message)}: {error.message}", hint=error.hint)
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
-    """Return the mapping in `path` and its lines; raise ConfigError naming file and line for anything else."""
+def read_yaml(path: Path, begin: str = "Begin with `name:` and `sets:`.") -> tuple[dict[str, Any], Lines]:
+    """Return the mapping in `path` and its lines; raise ConfigError naming file and line for anything else.
+
+    `begin` tells those whose file is no mapping what to begin with.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -58,7 +61,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}.", hint="Correct the file.") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}:1: expected keys with values at the top.", hint="Begin with `name:` and `sets:`.")
+        raise ConfigError(f"{path}:1: expected keys with values at the top.", hint=begin)
     lines: dict[Place, int] = {(): 1}
     words = list(_words(node, ()))
     for place, text_there, line in words:

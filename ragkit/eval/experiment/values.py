@@ -63,7 +63,8 @@ def values_of(
                 scores = evaluate(some, queries, runs, chunks=chunks, token_spans=token_spans)
                 values.update((str(measure), scores[measure].tolist()) for measure in some)
         elif needs == "flags":
-            screened = [_screened(hits, found.poisoned) for hits in found.hits]
+            answers: Sequence[AnswerRecord | None] = found.answers or [None] * len(found.hits)
+            screened = [_screened(*pair, found.poisoned) for pair in zip(found.hits, answers, strict=True)]
             for measure in some:
                 score, options = measure.declaration.score, dict(measure.settings)
                 values[str(measure)] = [float(score(one, **options)) for one in screened]
@@ -155,11 +156,17 @@ def _pairs(found: Found) -> Iterator[tuple[SystemHits, AnswerRecord]]:
     return zip(found.hits, found.answers, strict=True)
 
 
-def _screened(hits: SystemHits, poisoned: frozenset[str]) -> Screened:
-    """Return what a selector kept and turned out for one question; parts of one chunk are one."""
+def _screened(hits: SystemHits, record: AnswerRecord | None, poisoned: frozenset[str]) -> Screened:
+    """Return what a selector kept and turned out for one question; parts of one chunk are one.
+
+    Where a model was asked, only what it was shown was kept: without a selector that is less than what was found.
+    """
+    shown = range(len(hits.documents)) if record is None or record.call is None else record.shown
     parts = hits.parts or [-1] * len(hits.documents)
     kept: dict[tuple[int, int], tuple[str, int]] = {}
     for place, (document, tokens, part) in enumerate(zip(hits.documents, hits.tokens, parts, strict=True)):
+        if place not in shown:
+            continue
         unit = (part, -1) if part >= 0 else (-1, place)
         kept[unit] = (document, tokens + kept.get(unit, ("", 0))[1])
     return Screened(list(kept.values()), [(one[0], one[3]) for one in hits.rejected], poisoned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.eval.experiment.chunking import evaluation_tokenizer
@@ -25,6 +26,7 @@ class Workshop:
         self._progress = progress
         self._embedders: dict[str, QuestionMemory] = {}
         self._models: dict[str, MeteredModel] = {}
+        self._making = Lock()
         self._done: dict[str, int] = {}
 
     def embedder(self, config: PipelineConfig) -> QuestionMemory:
@@ -37,10 +39,11 @@ class Workshop:
     def language_model(self, part: PartConfig) -> MeteredModel:
         """Return the language model `part` with what its calls took, the same one for equal parts."""
         name = part.model_dump_json()
-        if name not in self._models:
-            metering = Metering()
-            with watched(metering):
-                self._models[name] = MeteredModel.of(language_model(part), part, metering)
+        with self._making:  # threads that ask questions side by side ask for it at the same time
+            if name not in self._models:
+                metering = Metering()
+                with watched(metering):
+                    self._models[name] = MeteredModel.of(language_model(part), part, metering)
         return self._models[name]
 
     def stage(self, name: str, total: int) -> Callable[[int], None]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.cachecraft.core.choice import choose, chunk_keys
+from ragkit.cachecraft.core.keys import context_key
 from ragkit.cachecraft.core.offset import variant_cfo
 from ragkit.cachecraft.core.overlap import overlap
 from ragkit.cachecraft.core.repair import Repair
@@ -130,7 +131,7 @@ def test_keys_that_do_not_fit_the_prompt_are_refused():
     assert choose(prompt(), {}, lambda _: [], "", Repair()) == ({}, {})
 
 
-def test_exact_is_what_stands_as_it_was_made_behind_the_same_chunks():
+def test_exact_is_what_stands_as_it_was_made_behind_the_same_ids():
     layout = prompt(8, 9, 10, question=2)
     keys = chunk_keys(layout, "space")
     one, two, three = (keys[at] for at in layout.chunks)
@@ -139,9 +140,11 @@ def test_exact_is_what_stands_as_it_was_made_behind_the_same_chunks():
     def found(made: Variant) -> bool:
         return choose(layout, keys, lambda key: [made] * (key == made.chunk), "", Repair())[0][2].exact
 
-    assert found(variant(three, texts[2], [one, two], start=17))
-    assert not found(variant(three, texts[2], [one, two], start=18))
-    assert not found(variant(three, texts[2], [one, two], start=17, generation=1))
-    assert not found(variant(three, texts[2], [two, one], start=17))
-    assert not found(variant(three, texts[2], [one], start=17)), "a CFO of 0, but a chunk came in between"
-    assert not found(variant(three, texts[2], start=17))
+    here = {"start": 17, "context": context_key(layout.ids[:17])}
+    assert found(variant(three, texts[2], [one, two], **here))
+    assert not found(variant(three, texts[2], [one, two], **{**here, "start": 18}))
+    assert not found(variant(three, texts[2], [one, two], generation=1, **here))
+    assert not found(variant(three, texts[2], [one, two], start=17)), "what stood before it is not known"
+    label = layout.ids[:17].copy()
+    label[8] += 1
+    assert not found(variant(three, texts[2], [one, two], start=17, context=context_key(label)))

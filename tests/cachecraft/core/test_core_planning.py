@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ragkit.cachecraft.core.choice import Chosen
 from ragkit.cachecraft.core.generation import generation
+from ragkit.cachecraft.core.keys import context_key
 from ragkit.cachecraft.core.merging import merge_runs
 from ragkit.cachecraft.core.plan import rows
 from ragkit.cachecraft.core.planning import full_plan, loads, make_plan
@@ -263,8 +264,8 @@ def test_generations_come_from_approximate_chunks_before():
     layout = prompt((10, 0), (10, 1), (10, 2), (10, 3), prefix=3)
     keys, prefix, _ = stored(layout)
     own = [piece.ids for piece in layout.pieces]
-    alone = variant(keys[1], own[1], prefix=prefix, start=3)
-    behind = variant(keys[2], own[2], [keys[1]], [1.0], prefix=prefix, start=13)
+    alone = variant(keys[1], own[1], prefix=prefix, start=3, context=context_key(layout.ids[:3]))
+    behind = variant(keys[2], own[2], [keys[1]], [1.0], prefix=prefix, start=13, context=context_key(layout.ids[:13]))
     stranger = variant(keys[2], own[2], ["stranger"], [1.0], prefix=prefix, start=13, generation=1)
 
     def plan(**by_piece):
@@ -274,9 +275,11 @@ def test_generations_come_from_approximate_chunks_before():
         return make_plan(layout, chosen, {}, "none", Repair())
 
     exact = plan(p0=variant(keys[0], own[0]), p1=alone, p2=behind)
-    assert [generation(exact, keys, piece) for piece in (1, 2, 3, 4)] == [0, 0, 0, 0]
+    assert [generation(exact, piece) for piece in (1, 2, 3, 4)] == [0, 0, 0, 0]
     moved = plan(p1=variant(keys[1], own[1], prefix=prefix, start=4))
-    assert [generation(moved, keys, piece) for piece in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    assert [generation(moved, piece) for piece in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    relabelled = plan(p1=variant(keys[1], own[1], prefix=prefix, start=3, context=context_key(own[1])))
+    assert generation(relabelled, 2) == 1
     worse = plan(p1=alone, p2=stranger)
-    assert [generation(worse, keys, piece) for piece in (1, 2, 3, 4)] == [0, 0, 2, 2]
-    assert generation(full_plan(layout), keys, 4) == 0
+    assert [generation(worse, piece) for piece in (1, 2, 3, 4)] == [0, 0, 2, 2]
+    assert generation(full_plan(layout), 4) == 0

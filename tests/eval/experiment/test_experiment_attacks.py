@@ -101,6 +101,16 @@ def test_the_tables_of_the_benchmarks_show_it(tmp_path, experiment, reader, atta
     assert "TokenF1" in next(line for line in lines if line.startswith("| system"))
 
 
+def test_without_a_selector_what_was_shown_was_kept(tmp_path, experiment, reader, attacked):
+    systems = [{"name": "plain", "pipeline": {}}]
+    answer = {"model": {"name": "reader"}, "max_tokens": 20, "budget_tokens": 60}
+    bad = result_of(tmp_path, experiment, systems=systems, answer=answer).sets[0]
+    run_ = bad.runs[0]
+    kept = [a + b for a, b in zip(run_.scores["PoisonKept"], run_.scores["CleanKept"], strict=True)]
+    assert kept == [len(run_.answers[query_id].shown) for query_id in bad.counted_for("PoisonKept")]
+    assert sum(kept) < sum(len(hits.documents) for hits in run_.hits.values())
+
+
 def test_flags_need_no_answers(tmp_path, experiment, attacked):
     measures = ["PoisonFlagged", "CleanKept"]
     (bad, _) = result_of(tmp_path, experiment, measures=measures, answer=None).sets

@@ -12,9 +12,12 @@ import pytest
 from ragkit.config import PipelineConfig
 from ragkit.errors import ConfigError
 from ragkit.eval.datasets import load
+from ragkit.eval.experiment.answering import answers_priced, selection_priced
 from ragkit.eval.experiment.replay import load_result, rescored, save
 from ragkit.eval.experiment.retrieval import within
 from ragkit.eval.experiment.run import RunOptions, run
+from ragkit.eval.experiment.systems import System
+from ragkit.eval.results import ModelRecord
 from ragkit.pipeline import Pipeline
 from ragkit.scoring.calibration import Isotonic
 
@@ -31,6 +34,8 @@ CONTROLLERS = {
     "feedback": {"name": "feedback", "judge": "model", "rounds": 3},
     "corrective": {"name": "corrective", "grader": "coverage", "rewrite": False, "lower": 0.2, "upper": 0.9},
 }
+LIKELIHOOD = {"name": "likelihood", "model": {"name": "reader"}}
+FUSED = {"name": "fusion", "rerankers": ["bm25", LIKELIHOOD]}
 SAMPLE = 12
 
 
@@ -164,3 +169,32 @@ def test_another_file_of_a_controller_is_another_result(tmp_path, experiment, re
         (part,) = steered(tmp_path, experiment, systems=systems, baseline="").sets
         kept.append([record.text for record in part.runs[0].answers.values()])
     assert kept[0] != kept[1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "answers", "selection"),
+    [
+        ({}, True, True),
+        ({"selector": {"name": "score_cut", "reranker": "cosine"}}, True, True),
+        ({"selector": {"name": "rationale", "source": "model"}}, True, True),
+        ({"selector": {"name": "rationale", "source": "model", "model": {"name": "reader"}}}, True, False),
+        (
+            {"selector": {"name": "score_cut", "reranker": {"name": "likelihood", "model": {"name": "reader"}}}},
+            True,
+            False,
+        ),
+        (
+            {"selector": {"name": "score_cut", "reranker": {"name": "fusion", "rerankers": ["bm25", "likelihood"]}}},
+            True,
+            False,
+        ),
+        ({"controller": {"name": "feedback"}}, True, True),
+        ({"controller": {"name": "feedback", "model": {"name": "reader"}}}, False, False),
+        ({"controller": "feedback", "selector": {"name": "rationale", "model": {"name": "reader"}}}, False, False),
+    ],
+)
+def test_a_price_is_that_of_the_model_that_was_asked(parts, answers, selection):
+    system = System("one", PipelineConfig.from_mapping(parts), "one", selects=True)
+    record = ModelRecord(name="m", fingerprint="f", price=(1.0, 10.0))
+    found = (answers_priced(record, system).price is not None, selection_priced(record, system).price is not None)
+    assert found == (answers, selection)
