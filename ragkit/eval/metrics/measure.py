@@ -138,7 +138,12 @@ class Measure:
 
 
 def _literal(value: Value) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    """Return what Python reads back as `value`, texts always in double quotes."""
+    if not isinstance(value, str):
+        return repr(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    shown = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in escaped)
+    return f'"{"".join(shown)}"'
 
 
 def declare(

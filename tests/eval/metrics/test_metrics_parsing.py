@@ -17,6 +17,8 @@ def values_of(option: Option) -> st.SearchStrategy[Value]:
         return st.booleans()
     if isinstance(option.default, int):
         return st.integers(int(option.low), int(min(option.high, 50)))
+    if isinstance(option.default, str):
+        return st.text(max_size=20)
     return st.floats(option.low, option.high, allow_nan=False)
 
 
