@@ -39,8 +39,9 @@ models: $(STAMP)
 demo: models
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
+# One thread for each process: two processes of two threads each on two cores take twice as long.
 test: models
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # vLLM pins other versions of what ragkit needs, so it has an environment of its own; the models are the same files.
 venv-vllm: $(VLLM_VENV)/.installed
