@@ -68,7 +68,8 @@ class HfBackend:
         self._floor = _WASTE_FLOOR[kind]
         self._pass_tokens = pass_tokens or _PASS_TOKENS[kind]
         self._cache_bytes = cache_bytes
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held while the model runs; whoever runs it otherwise takes it too."""
 
     @property
     def token_bytes(self) -> int:
@@ -108,7 +109,7 @@ class HfBackend:
         for plan in plans:
             self._check(plan, blobs)
         found: dict[int, State] = {}
-        with self._lock, _memory(plans):
+        with self.lock, _memory(plans):
             sizes = [len(plan.layout.ids) + room + 1 for plan in plans]
             for group in shards(sizes, self._slots()):
                 order = sorted(group, key=lambda at: (-len(plans[at].fresh), at))
@@ -201,7 +202,7 @@ class HfBackend:
         self, cache: KeyValues, ids: NDArray[np.int64], positions: NDArray[np.int64], *, first: int, keep: int = 1
     ) -> torch.Tensor:
         """Return the logits (rows, keep, vocabulary) after running further tokens (rows, tokens) of a cache's rows."""
-        with self._lock:
+        with self.lock:
             return self.forward(cache, ids, positions, first=first, keep=keep)[0]
 
     def _run_shard(

@@ -32,7 +32,7 @@ def deviation_scores(
     check_compared(on)
     if not 1 <= layer < backend.shape.layers:
         raise UsageError(f"Layer {layer} was given; expected 1 to {backend.shape.layers - 1}.")
-    with backend._lock, torch.inference_mode():
+    with backend.lock, torch.inference_mode():
         layers = layer_by_layer(backend, backend.loaded([plan], blobs))
         tokens = start_all(layers, plan)
         for below in range(layer):

@@ -43,7 +43,7 @@ def run_early(
     """
     rule = rule or FocusRule()
     chunks = np.array(plan.layout.chunks, np.int64)
-    with backend._lock, torch.inference_mode():
+    with backend.lock, torch.inference_mode():
         layers = layer_by_layer(backend, backend.loaded([plan], blobs, room))
         tokens = layers.embed(plan.layout.ids[plan.fresh], plan.fresh)
         tokens, sets, work = _until_settled(layers, tokens, plan, rule)

@@ -82,7 +82,7 @@ def run_narrowed(
             hint="narrowing_shares makes them.",
         )
     chunks = reused_positions(plan)
-    with backend._lock, torch.inference_mode():
+    with backend.lock, torch.inference_mode():
         layers = layer_by_layer(backend, backend.loaded([plan], blobs, room))
         tokens = start_all(layers, plan)
         work = float(len(tokens.positions))

@@ -40,7 +40,7 @@ def probe_scores(
     length = len(plan.layout.ids)
     question = np.arange(*plan.layout.spans[-1])
     ids = plan.layout.ids[plan.fresh].astype(np.int64)
-    with backend._lock:
+    with backend.lock:
         cache = backend.loaded([plan], blobs)
         watched = observing(backend.model, None, question, keys=length, layers=layers)
         _, seen = backend.forward(cache, ids[None], plan.fresh[None], observed=watched)
