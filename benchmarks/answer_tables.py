@@ -1,6 +1,6 @@
-"""Answer experiments in a table for each set: selectors against a baseline, and selectors under attack.
+"""Answer experiments in a table for each set: selectors against a baseline, under attack, and what controllers cost.
 
-Used by `benchmarks.experiment --table answers` and `--table attacks`.
+Used by `benchmarks.experiment --table answers`, `--table attacks` and `--table controllers`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,53 @@ def attacks(result: ExperimentResult) -> Iterator[str]:
                 f"{np.mean([sum(hits.tokens) for hits in run.hits.values()]):.0f}",
                 _calls(part, run),
             )
+
+
+def controllers(result: ExperimentResult) -> Iterator[str]:
+    """Yield for each set what parts that ask a language model come to, and what they ask."""
+    yield "Means of the baseline; for the others the paired difference to it in points of 100 and its 95 % interval, as"
+    yield "above; bold where a difference is shown. No answer: share of the questions that got none. Sources: tokens"
+    yield "shown in the returned answer's prompt. Calls of the model for a question (answer, rationales, verdicts,"
+    yield "judgements, grades, rewritten questions), rounds of a controller, tokens that were read and written for a"
+    yield "question in all calls, and these as a multiple of the baseline's."
+    for part in result.sets:
+        measures = [name for name in QUALITY if name in part.intervals]
+        base = next(run for run in part.runs if run.system == part.baseline)
+        once = sum(_asked(base)[1:])
+        yield from ("", f"**{part.name}** ({len(part.queries)} questions)", "")
+        columns = (
+            "no answer",
+            "recall",
+            "sources",
+            "calls",
+            "rounds",
+            "read",
+            "written",
+            "tokens, times the baseline's",
+        )
+        yield from _head("system", *measures, *columns)
+        for run in part.runs:
+            calls, read, written = (one / len(part.queries) for one in _asked(run))
+            rounds = np.mean([record.call.rounds for record in run.answers.values() if record.call is not None] or [0])
+            none = np.mean([record.text is None for record in run.answers.values()])
+            yield _row(
+                run.system,
+                *(_quality(part, measure, run.system) for measure in measures),
+                f"{none:.0%}",
+                _mean(part, "Recall", run.system, 3),
+                _mean(part, "Tokens", run.system, 0),
+                f"{calls:.1f}",
+                f"{rounds:.1f}",
+                f"{read:,.0f}",
+                f"{written:,.0f}",
+                f"{(read + written) * len(part.queries) / once:.1f}",
+            )
+
+
+def _asked(run: SystemRun) -> tuple[int, int, int]:
+    """Return calls, and tokens read and written, of selecting and answering all questions."""
+    spent = [run.cost[phase] for phase in ("answers", "selection") if phase in run.cost]
+    return sum(x.calls for x in spent), sum(x.prompt_tokens for x in spent), sum(x.reply_tokens for x in spent)
 
 
 def _head(*names: str) -> Iterator[str]:

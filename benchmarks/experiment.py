@@ -16,14 +16,14 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.answer_tables import answers, attacks
+from benchmarks.answer_tables import answers, attacks, controllers
 from benchmarks.machine import describe
 from benchmarks.summary import details, digest
 from ragkit.eval.experiment.delivery import deliver
 from ragkit.eval.experiment.run import RunOptions, default_work, run
 
 HERE = Path(__file__).parent
-TABLES = {"digest": digest, "answers": answers, "attacks": attacks}
+TABLES = {"digest": digest, "answers": answers, "attacks": attacks, "controllers": controllers}
 
 
 def main() -> None:

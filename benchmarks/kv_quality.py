@@ -13,8 +13,9 @@ computed whole, then with the chunks' keys and values taken from elsewhere:
 
 Recorded are the divergence of the first answer token (KL from the full computation, natural logarithm), the share of
 teacher-forced tokens of the full computation's answer on which the reused one agrees, and the greedy replies at some
-shares. All plans of a question go through the model as one batch. Two runs of the full computation, one in that batch,
-tell what rounding alone does. No question is used to choose anything.
+shares (`benchmarks.kv_quality_cases`). The plans of a few questions go through the model together, those whose answers
+are written first, then the others. Two runs of the full computation, one among the plans, tell what rounding alone
+does. No question is used to choose anything.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ import gzip
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from benchmarks.kv_quality_cases import FULL, Case, cases
+from benchmarks.kv_quality_rows import Row, run_rows
 from ragkit import Pipeline
 from ragkit.answering.prompt import build_prompt
 from ragkit.cachecraft.core.choice import choose, chunk_keys, history, prefix_key
-from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.planning import full_plan, make_plan
 from ragkit.cachecraft.core.prompt import Layout
 from ragkit.cachecraft.core.repair import Repair
@@ -51,19 +53,6 @@ from ragkit.models.hub import model_folder
 from ragkit.models.local import LocalLanguageModel
 from ragkit.schema import Chunk, Document, Hit
 
-SHARES = (0.05, 0.10, 0.15, 0.20, 0.30, 0.45, 0.60)
-POLICIES = ("cachecraft", "epic", "hkvd", "query_probe", "random")
-ISOLATED_SHARES = (0.15, 0.30)
-WRITTEN = (0.15, 0.30)
-RUN_LENGTHS = (1, 4, 8, 16, 32)
-E1_SHARES = (0.15, 0.30)
-E1_POLICIES = ("cachecraft", "query_probe", "random")
-RUN_LENGTH = 1
-"""Of everything but E1: the policies themselves are compared, token by token as published."""
-
-BATCH = 4
-"""Questions whose answers are written together."""
-
 WINDOW = 8192
 REPLY = 32
 
@@ -75,33 +64,6 @@ class Asked(NamedTuple):
     question: str
     answers: list[str]
     texts: list[str]
-
-
-class Case(NamedTuple):
-    """One way to answer: where the chunks' keys and values come from, policy, share and run length."""
-
-    store: str
-    policy: str
-    share: float
-    run_length: int
-
-
-FULL = Case("none", "full", 1.0, 1)
-
-
-def cases() -> list[Case]:
-    """Return all ways, without the full computation."""
-    found = [Case("shuffled", "none", 0.0, 1), Case("isolated", "none", 0.0, 1)]
-    found += [Case("shuffled", policy, share, RUN_LENGTH) for policy in POLICIES for share in SHARES]
-    found += [Case("isolated", policy, share, RUN_LENGTH) for policy in POLICIES for share in ISOLATED_SHARES]
-    found += [
-        Case("shuffled", policy, share, length)
-        for policy in E1_POLICIES
-        for share in E1_SHARES
-        for length in RUN_LENGTHS
-        if length != RUN_LENGTH
-    ]
-    return found
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -148,11 +110,25 @@ def retrieved(texts: Mapping[str, str], asked: Sequence[dict[str, Any]], work: P
                 yield Asked(line["query_id"], line["question"], line["answers"], [hit.chunk.text for hit in hits])
 
 
+class Ready(NamedTuple):
+    """A question with the rows that it goes through the model as."""
+
+    asked: Asked
+    layout: Layout
+    rows: dict[Case, Row]
+    blobs: dict[str, torch.Tensor]
+
+
+Compared = list[float]
+"""The share computed, the tokens computed, the KL and the agreement of one case."""
+
+
 class Bench:
     """The model, how prompts are built for it, and what one question is put through."""
 
     def __init__(self, model: str, dtype: str, seed: int, every: int, cache_bytes: int) -> None:
         self.cases = cases()[::every]
+        self.cache_bytes = cache_bytes
         local = LocalLanguageModel(model, dtype=dtype)
         self.engine: Engine = local._loaded
         self.backend = HfBackend(self.engine.model, local.fingerprint, cache_bytes=cache_bytes)
@@ -231,26 +207,46 @@ class Bench:
             )
             keep("shuffled", variant, self.backend.capture(state, at))
 
-    def plans(
+    def rows(
         self, layout: Layout, stores: Mapping[str, Mapping[str, list[Variant]]], blobs: Mapping[str, torch.Tensor]
-    ) -> dict[Case, Plan]:
-        """Return the plan of every case."""
+    ) -> dict[Case, Row]:
+        """Return the plan of every case, the full computation among them."""
         keys = chunk_keys(layout, self.backend.space.key)
         prefix = prefix_key(layout, keys)
-        scores: dict[tuple[str, str], Any] = {}
         found = {}
         for store, held in stores.items():
-            stitched, reasons = choose(layout, keys, lambda key, held=held: held.get(key, []), prefix, Repair())
+            candidates = _candidates(held)
+            stitched, reasons = choose(layout, keys, candidates, prefix, Repair())
             base = make_plan(layout, stitched, reasons, "none", Repair())
-            scores[store, "query_probe"] = probe_scores(self.backend, base, blobs).values
-            scores[store, "hkvd"] = deviation_scores(self.backend, base, blobs).values
+            scores = {
+                "query_probe": probe_scores(self.backend, base, blobs).values,
+                "hkvd": deviation_scores(self.backend, base, blobs).values,
+            }
             for case in self.cases:
                 if case.store == store:
-                    repair = Repair(share=case.share, run_length=case.run_length, seed=self.seed)
-                    found[case] = make_plan(
-                        layout, stitched, reasons, case.policy, repair, scores=scores.get((store, case.policy))
-                    )
-        return found
+                    repair = case.repair(self.seed)
+                    chosen = stitched, reasons
+                    if case.alpha is not None:  # by eq. 14 a chunk may be too far off to be reused at all
+                        chosen = choose(layout, keys, candidates, prefix, repair)
+                    plan = make_plan(layout, *chosen, case.policy, repair, scores=scores.get(case.policy))
+                    found[case] = Row(plan, base)
+        return {**found, FULL: Row(full_plan(layout), None)}
+
+    def batches(self, pairs: Sequence[tuple[Asked, Asked]]) -> Iterator[list[tuple[Asked, Asked]]]:
+        """Yield the pairs in groups whose rows fit the cache together, in their order."""
+        others = sum(not case.written for case in self.cases)
+        rows = max(others, len(self.cases) + 1 - others)
+        group: list[tuple[Asked, Asked]] = []
+        longest = 0
+        for pair in pairs:
+            tokens = len(self.layout(pair[0]).ids) + REPLY + 1
+            longest = max(longest, tokens)
+            if group and (len(group) + 1) * rows * longest * self.backend.token_bytes > self.cache_bytes:
+                yield group
+                group, longest = [], tokens
+            group.append(pair)
+        if group:
+            yield group
 
     def ask_many(self, batch: Sequence[tuple[Asked, Asked]]) -> Iterator[dict[str, Any]]:
         """Yield the record of each question; `batch` has each with another one, whose chunks are its company."""
@@ -258,54 +254,63 @@ class Bench:
         for asked, other in batch:
             layout = self.layout(asked)
             stores, blobs = self.stores(layout, self.layout(other), asked.query_id)
-            ready.append((asked, layout, {**self.plans(layout, stores, blobs), FULL: full_plan(layout)}, blobs))
-        written = self._written([(plans, blobs) for _, _, plans, blobs in ready])
-        for (asked, layout, plans, blobs), replies in zip(ready, written, strict=True):
+            ready.append(Ready(asked, layout, self.rows(layout, stores, blobs), blobs))
+        replies, compared = self._answered(ready)
+        for one, reply, found in zip(ready, replies, compared, strict=True):
             yield {
-                "query": asked.query_id,
-                "answers": asked.answers,
-                "tokens": len(layout.ids),
-                "context": layout.context_tokens,
-                "chunks": len(layout.chunks),
-                "reply": self.engine.text(replies[FULL]),
-                "cases": self._compared(layout, plans, blobs, replies[FULL]),
-                "replies": [[*case, self.engine.text(reply)] for case, reply in replies.items()],
+                "query": one.asked.query_id,
+                "answers": one.asked.answers,
+                "tokens": len(one.layout.ids),
+                "context": one.layout.context_tokens,
+                "chunks": len(one.layout.chunks),
+                "reply": self.engine.text(reply[FULL]),
+                "cases": [[*case[:4], *found[case]] for case in one.rows if case.alpha is None],
+                "alphas": [[case.alpha, *found[case]] for case in one.rows if case.alpha is not None],
+                "replies": [[*case[:4], self.engine.text(tokens)] for case, tokens in reply.items()],
             }
 
-    def _written(
-        self, ready: Sequence[tuple[dict[Case, Plan], dict[str, torch.Tensor]]]
-    ) -> list[dict[Case, list[int]]]:
-        """Return the greedy replies of each question by case, those of the full computation among them."""
-        wanted = [
-            (number, case)
-            for number, (plans, _) in enumerate(ready)
-            for case in plans
-            if case.policy in ("none", "full") or (case.share in WRITTEN and case.run_length == RUN_LENGTH)
-        ]
-        blobs = {name: blob for _, held in ready for name, blob in held.items()}
-        states = self.backend.run_many([ready[number][0][case] for number, case in wanted], blobs, room=REPLY)
-        replies = self.backend.decode(states, REPLY, ends=self.ends)
-        found: list[dict[Case, list[int]]] = [{} for _ in ready]
-        for (number, case), reply in zip(wanted, replies, strict=True):
-            found[number][case] = reply
-        return found
+    def _answered(self, ready: Sequence[Ready]) -> tuple[list[dict[Case, list[int]]], list[dict[Case, Compared]]]:
+        """Return for each question the greedy replies by case, and what is compared of every case."""
+        blobs = {name: blob for one in ready for name, blob in one.blobs.items()}
+        replies: list[dict[Case, list[int]]] = [{} for _ in ready]
+        compared: list[dict[Case, Compared]] = [{} for _ in ready]
+        references = [self.backend.run(full_plan(one.layout), {}).logits for one in ready]
+        for written in (True, False):
+            wanted = [
+                (number, case) for number, one in enumerate(ready) for case in one.rows if case.written is written
+            ]
+            if not wanted:
+                continue
+            states = run_rows(self.backend, [ready[number].rows[case] for number, case in wanted], blobs, REPLY)
+            if written:
+                decoded = self.backend.decode(states, REPLY, ends=self.ends)
+                for (number, case), reply in zip(wanted, decoded, strict=True):
+                    replies[number][case] = reply
+            logits = self.backend.forced(states, [replies[number][FULL] for number, _ in wanted])
+            del states
+            for number, one in enumerate(ready):
+                own = {case: at for (owner, case), at in zip(wanted, logits, strict=True) if owner == number}
+                compared[number] |= _compared(references[number], own, one.rows, replies[number][FULL])
+        return replies, compared
 
-    def _compared(
-        self, layout: Layout, plans: Mapping[Case, Plan], blobs: Mapping[str, torch.Tensor], reply: Sequence[int]
-    ) -> list[list[Any]]:
-        """Return for each case the share computed, the tokens computed, the KL and the agreement."""
-        given = np.array(reply, np.int32)
-        full = self.backend.run(full_plan(layout), {}, room=REPLY)
-        reference = torch.log_softmax(full.logits.double(), -1)
-        states = self.backend.run_many(list(plans.values()), blobs, room=REPLY)
-        logits = self.backend.forced(states, [given] * len(states))
-        firsts = torch.log_softmax(torch.stack([one[0] for one in logits]).double(), -1)
-        kl = (reference.exp() * (reference - firsts)).sum(-1).clamp(min=0).tolist()
-        agreed = [(one.argmax(-1).cpu().numpy() == given).mean() for one in logits]
-        return [
-            [*case, round(plan.share, 5), len(plan.fresh), far, float(near)]
-            for (case, plan), far, near in zip(plans.items(), kl, agreed, strict=True)
-        ]
+
+def _candidates(held: Mapping[str, Sequence[Variant]]) -> Callable[[str], Sequence[Variant]]:
+    return lambda key: held.get(key, ())
+
+
+def _compared(
+    reference: torch.Tensor, logits: Mapping[Case, torch.Tensor], rows: Mapping[Case, Row], reply: Sequence[int]
+) -> dict[Case, Compared]:
+    """Return what is compared of each case: `reference` and `logits` are those of the full computation and its own."""
+    full = torch.log_softmax(reference.double(), -1)
+    firsts = torch.log_softmax(torch.stack([one[0] for one in logits.values()]).double(), -1)
+    kl = (full.exp() * (full - firsts)).sum(-1).clamp(min=0).tolist()
+    best = torch.stack([one.argmax(-1) for one in logits.values()]).cpu().numpy()
+    agreed = (best == np.array(reply, np.int64)).mean(1).tolist()
+    return {
+        case: [round(rows[case].plan.share, 5), len(rows[case].plan.fresh), far, near]
+        for case, far, near in zip(logits, kl, agreed, strict=True)
+    }
 
 
 def main() -> None:
@@ -321,7 +326,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only every so many of the cases, for a trial")
     parser.add_argument("--first", type=int, default=0, help="with --step: every step-th question from this one on")
     parser.add_argument("--step", type=int, default=1)
-    parser.add_argument("--cache-gib", type=float, default=8)
+    parser.add_argument("--cache-gib", type=float, default=8, help="what the rows that run together may hold")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     began = time.perf_counter()
@@ -341,13 +346,15 @@ def main() -> None:
         }
         file.write(json.dumps(head) + "\n")
         pairs = [(one, chosen[at - 1]) for at, one in enumerate(chosen)][args.first :: args.step]
-        for start in range(0, len(pairs), BATCH):
+        done = 0
+        for batch in bench.batches(pairs):
             if time.perf_counter() - began > args.seconds:
                 break
-            for record in bench.ask_many(pairs[start : start + BATCH]):
+            for record in bench.ask_many(batch):
                 file.write(json.dumps({**record, "seconds": round(time.perf_counter() - began, 2)}) + "\n")
             file.flush()
-            print(f"{args.set}: {start + BATCH} of {len(pairs)}, {time.perf_counter() - began:.0f} s", flush=True)
+            done += len(batch)
+            print(f"{args.set}: {done} of {len(pairs)}, {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def device(bench: Bench) -> str:

@@ -113,10 +113,21 @@ def stream(prompts: Sequence[Written], drawn: Sequence[int]) -> np.ndarray[Any, 
 
 def zipf(questions: int, length: int, exponent: float, seed: int) -> list[int]:
     """Return the questions of one stream; the same seed gives the same stream in every order."""
+    return zipf_with_law(questions, length, exponent, seed)[0]
+
+
+def zipf_with_law(
+    questions: int, length: int, exponent: float, seed: int
+) -> tuple[list[int], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return the questions of one stream, and the chance of each question that they were drawn with."""
     chance = np.random.default_rng(seed)
     weights = 1 / np.arange(1, questions + 1) ** exponent
-    ranks = chance.choice(questions, length, p=weights / weights.sum())
-    return [int(one) for one in chance.permutation(questions)[ranks]]
+    weights /= weights.sum()
+    ranks = chance.choice(questions, length, p=weights)
+    by_rank = chance.permutation(questions)
+    law = np.zeros(questions)
+    law[by_rank] = weights
+    return [int(one) for one in by_rank[ranks]], law
 
 
 def rows(folder: Path, args: argparse.Namespace) -> Iterator[str]:

@@ -29,6 +29,8 @@ EXPERIMENTS = {
     "answers": ["answers.yaml"],
     "selector-answers": ["selector-answers.yaml", "--table", "answers"],
     "attacks": ["attacks.yaml", "--table", "attacks"],
+    "controllers": ["controllers.yaml", "--table", "controllers"],
+    "order-answers": ["order.yaml", "--table", "answers"],
     "segmentation": ["segmentation.yaml"],
     "segmentation-meta": ["segmentation-meta.yaml", "--matched-length", "160"],
 }
@@ -54,9 +56,12 @@ MODULES = {
     "perplexity-memory": ["perplexity_speed", "--memory", "2000000"],
     "chunker-cost": ["chunker_cost"],
     "kv-cost": ["kv_cost", "--exponents", "1.0"],
+    "kv-hits": ["kv_hits", "--sets", "squad_a"],
     "kv-ttft": ["kv_ttft"],
     "kv-bookkeeping": ["kv_bookkeeping"],
     "kv-tiers": ["kv_tiers"],
+    "kv-preload": ["kv_preload"],
+    "kv-preload-slow": ["kv_preload", "--limit", "100"],
 }
 
 

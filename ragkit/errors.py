@@ -25,6 +25,7 @@ Every message says what was given and what was expected; `hint` says what to do 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 __all__ = [
@@ -146,11 +147,24 @@ class ServerError(ModelError):
 
 
 class SchemaError(ModelError):
-    """A reply does not fit the schema that was asked for; `reply` is what the model said."""
+    """A reply does not fit the schema that was asked for; `reply` is what the model said.
 
-    def __init__(self, message: str, *, hint: str = "", reply: str = "") -> None:
+    A bulk call may tell more: `failed` holds place and error of every prompt whose reply does not fit, and all others
+    were answered. It is empty where that is not known.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", reply: str = "", failed: Mapping[int, SchemaError] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.reply = reply
+        self.failed = dict(failed or {})
+
+    @classmethod
+    def of(cls, failed: Mapping[int, SchemaError]) -> SchemaError:
+        """Return the error of a bulk call in which the replies to `failed`, at least one, do not fit."""
+        first = failed[min(failed)]
+        return cls(first.message, hint=first.hint, reply=first.reply, failed=failed)
 
 
 class BudgetExceededError(RagkitError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ragkit.answering.cite import cite, without_markers
+from ragkit.answering.nothing import why_nothing
 from ragkit.answering.prompt import INSTRUCTION, build_prompt, prompt_order, prompt_tokens
 from ragkit.answering.reply import tidied
 from ragkit.budget import Meter
@@ -15,20 +16,19 @@ from ragkit.errors import ModelError
 from ragkit.protocols import LanguageModel, Segment
 from ragkit.schema import Answer, Dropped, Hit, Selection
 
-NOTHING_FOUND = "Nothing relevant was found in the index."
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question made ready for a model: the prompt and the hits it shows, in its order, and the trace so far.
 
-    `prompt` is empty where nothing was selected: then the model is not asked.
+    `prompt` is empty where nothing was selected: then the model is not asked, and `nothing` says why.
     """
 
     question: str
     shown: tuple[Hit, ...]
     prompt: tuple[Segment, ...]
     trace: dict[str, Any]
+    nothing: str = ""
 
 
 def answer(
@@ -44,7 +44,8 @@ def answer(
     """Return the model's answer to `question` from the selected chunks, with the spans that support it.
 
     `hits` and `seconds` are what earlier stages considered and took; they go into the trace. Without a selected chunk
-    the model is not asked. Raises what the model raises, BudgetExceededError before a limit of `meter` is passed.
+    the model is not asked and the text says why. Raises what the model raises, BudgetExceededError before a limit of
+    `meter` is passed.
     """
     asked = prepare(question, selection, model, max_tokens=max_tokens, hits=hits, seconds=seconds)
     if not asked.prompt:
@@ -80,7 +81,7 @@ def prepare(
         "model_called": False,
     }
     if not selection.hits:
-        return Asked(question, (), (), trace)
+        return Asked(question, (), (), trace, why_nothing(hits, selection.dropped))
     kept, left_out = _fitting(question, selection, model, max_tokens)
     if not kept:
         raise ModelError(
@@ -113,8 +114,8 @@ def finish(asked: Asked, reply: str, model: LanguageModel) -> Answer:
 
 
 def nothing_found(asked: Asked, model: LanguageModel) -> Answer:
-    """Return the answer to a question for which nothing was selected."""
-    return Answer(asked.question, NOTHING_FOUND, model.name, trace=asked.trace)
+    """Return the answer to a question for which nothing was selected: the reason."""
+    return Answer(asked.question, asked.nothing, model.name, trace=asked.trace)
 
 
 def plain(asked: Asked, reply: str) -> str:

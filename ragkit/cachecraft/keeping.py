@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,12 @@ MAX_GENERATION = 1
 """A chunk computed behind repaired ones is kept, one behind such a chunk is not: errors would add up."""
 
 
-def worth_keeping(plan: Plan, keys: Mapping[int, str], store: ChunkStore) -> list[int]:
-    """Return the chunks of `plan` that are computed whole and that the store wants, each once, in order."""
+def worth_keeping(plan: Plan, keys: Mapping[int, str], wanted: Callable[[str], bool]) -> list[int]:
+    """Return the chunks of `plan` that are computed whole and whose keys are `wanted`, each once, in order."""
     reused = {one.piece for one in plan.reused}
     cold = [at for at in plan.layout.chunks if at not in reused]
     first = {keys[at]: at for at in reversed(cold)}
-    chosen = sorted(at for at in first.values() if store.wanted(keys[at]))
+    chosen = sorted(at for at in first.values() if wanted(keys[at]))
     return [at for at in chosen if generation(plan, at) <= MAX_GENERATION]
 
 

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ class ReusingLanguageModel:
         session = self.open()
         off = session.off
         layout = session.pieces.layout(prompt)
-        if not off and len(layout.ids) + max_tokens > self.window:
+        if not off and layout.borders and len(layout.ids) + max_tokens > self.window:
             off = "tokenised piece by piece the prompt does not fit the window"
         if off:
             collect(ReuseReport(self.config.policy, off=off))
@@ -184,9 +185,10 @@ class ReusingLanguageModel:
             done = session.reuse.reply(layout, room, sampling=sampling, ends=session.ends, until=late)
             seconds = time.monotonic() - started
             text = engine.text(done.tokens).strip()
-        if done.report.divergence is not None:
-            session.file.add_live(done.report.divergence, bool(done.report.parted))
-        collect(done.report)
+        report = done.report
+        if report.divergence is not None:
+            report = replace(report, stopped=session.watch.add(report.divergence, parted=bool(report.parted)))
+        collect(report)
         if meter is not None:
             meter.record(_STAGE, reply_tokens=len(done.tokens), calls=1, dollars=0.0, seconds=seconds)
         self._note(Traced(_STAGE, _STAGE, self.name, len(layout.ids), len(done.tokens), seconds, cached=False))

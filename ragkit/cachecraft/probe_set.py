@@ -1,6 +1,7 @@
 """The fixed probe set of the quality gate: short texts, a question about each, and orders in which they are shown.
 
-Texts and questions are ragkit's own, written for this; they are no evaluation data. Raise `VERSION` with every change.
+Texts and questions are ragkit's own, written for this; they are no evaluation data. Raise `VERSION` with every change
+of it, or of the tokens that its prompts become.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 from ragkit.protocols import Segment
 
-VERSION = 1
+VERSION = 2
 
 TEXTS = (
     "The lighthouse of Varn was built in 1874 by the engineer Ada Holm. Its lamp burned whale oil until 1902, when the "

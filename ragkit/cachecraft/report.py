@@ -40,6 +40,9 @@ class ReuseReport:
     """Of the reused chunks in order; 0 was computed behind exact context, 1 behind repaired chunks."""
     kept: int = 0
     """Chunks computed here that the store has kept, the prefix included."""
+    borders: int = 0
+    """Places at which the prompt's tokens are not those of the plain model: its tokenizer merges over the border of a
+    chunk, or a text spells a special token, which it is not here."""
     failures: tuple[str, ...] = ()
     """What went wrong with the cache; each became a miss, or was not kept."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -50,6 +53,8 @@ class ReuseReport:
     """Of a request that was sampled for a check: KL from the first token of full recompute, nats, or infinity."""
     parted: bool | None = None
     """Of a sampled request: whether the most likely first token is another one."""
+    stopped: str = ""
+    """Why reuse is off from the next prompt on, where this sampled one has switched it off."""
     off: str = ""
 
     def as_dict(self) -> dict[str, Any]:

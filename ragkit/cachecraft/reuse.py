@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from ragkit.cachecraft.divergence import Divergence, divergence
 from ragkit.cachecraft.fetching import Fetched, Fetcher
 from ragkit.cachecraft.hf.backend import HfBackend
 from ragkit.cachecraft.hf.device_cache import DeviceCache
+from ragkit.cachecraft.hf.key_values import KeyValues
 from ragkit.cachecraft.hf.state import State
 from ragkit.cachecraft.keeping import Keeper, observable, worth_keeping
 from ragkit.cachecraft.report import ReuseReport
@@ -30,6 +32,7 @@ from ragkit.cachecraft.scores import token_scores
 from ragkit.cachecraft.settings import repair_of
 from ragkit.cachecraft.stopwatch import Stopwatch
 from ragkit.cachecraft.store import ChunkStore
+from ragkit.cachecraft.tiers.arriving import LostError
 from ragkit.cachecraft.warm import Warm
 from ragkit.config import KvReuseConfig
 from ragkit.errors import UnsupportedError
@@ -67,20 +70,43 @@ class Computed:
         return self.state.plan
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Request:
+    """A prompt that is being computed, with room for so many further tokens, and who hears of it."""
+
+    layout: Layout
+    keys: Mapping[int, str]
+    room: int
+    wanted: Callable[[str], bool]
+    watch: Stopwatch
+    failures: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """The policy to plan by, its scores, what they cost in tokens through all layers, and the cache they left."""
+
+    policy: str
+    values: NDArray[np.float64] | None = None
+    tokens: int = 0
+    over: KeyValues | None = None
+
+
 class ChunkReuse:
     """Answers prompts of one model from the chunks in a store. One call at a time.
 
     Whatever is wrong with the cache is a miss, and named in the report; what is wrong with the model raises.
     """
 
-    def __init__(self, backend: HfBackend, store: ChunkStore, config: KvReuseConfig) -> None:
+    def __init__(self, backend: HfBackend, store: ChunkStore, config: KvReuseConfig, *, layerwise: bool = True) -> None:
+        """Take what answers and what stores; `layerwise` False waits for the disk before anything is computed."""
         self.backend = backend
         self.store = store
         self.config = config
         self.repair = repair_of(config)
         on_gpu = backend.device.type == "cuda"
         held = DeviceCache(config.device_bytes if on_gpu else 0)  # the host's memory is the store's own
-        self._fetcher = Fetcher(backend, store, held)
+        self._fetcher = Fetcher(backend, store, held, layerwise)
         self._keeper = Keeper(backend, store, held)
         self._observes = config.policy == "cachecraft"  # no other policy reads the statistics
 
@@ -117,12 +143,28 @@ class ChunkReuse:
             with watch.step("compute"):
                 return Computed(self.backend.run(plan, {}, room=room), keys, [], 0, 0, watch, failures)
         found = self._fetcher.fetch(layout, keys, self.repair, watch, failures)
-        plan, scored = self._planned(layout, found, watch, failures)
+        # `wanted` counts: it is asked once, however often the prompt is computed again
+        request = _Request(layout, keys, room, cache(self.store.wanted), watch, failures)
+        while True:
+            try:
+                return self._computed(request, found)
+            except LostError as lost:
+                found = self._fetcher.without(found, lost, failures)
+
+    def _computed(self, request: _Request, found: Fetched) -> Computed:
+        """Return the prompt computed from `found`; raises LostError where something of it does not arrive."""
+        layout, keys, watch, failures = request.layout, request.keys, request.watch, request.failures
+        scored = self._scored(request, found)
         with watch.step("plan"):
-            cold: list[int] = self._attempted("wanted", lambda: worth_keeping(plan, keys, self.store), [], failures)
-        with watch.step("compute"):
-            state = self._run(plan, found, observable(plan, keys, cold), room, failures)
-        return Computed(state, keys, cold, scored, found.loaded_bytes, watch, failures)
+            plan = make_plan(layout, found.chosen, found.reasons, scored.policy, self.repair, scores=scored.values)
+            cold: list[int] = self._attempted("wanted", lambda: worth_keeping(plan, keys, request.wanted), [], failures)
+        if scored.over is None:
+            with watch.step("load"):
+                self._fetcher.preload(found, len(plan.fresh))
+        with watch.step("compute"), self._fetcher.timed(found, len(plan.fresh)):
+            state = self._run(plan, found, request, observable(plan, keys, cold), scored.over)
+        self._fetcher.arrived(found)
+        return Computed(state, keys, cold, scored.tokens, found.loaded_bytes, watch, failures)
 
     def keep(self, done: Computed) -> int:
         """Put what was computed whole into the store, note what was used, and return how many pieces it has kept."""
@@ -138,48 +180,54 @@ class ChunkReuse:
 
         return self._attempted("keep", keep, 0, done.failures)
 
-    def _planned(self, layout: Layout, found: Fetched, watch: Stopwatch, failures: list[str]) -> tuple[Plan, int]:
+    def _scored(self, request: _Request, found: Fetched) -> _Scored:
+        """Return the policy to plan by, and the scores it needs."""
         policy: str = self.config.policy
-        scores, cost = None, 0
-        if policy in NEED_SCORES:
-            if self.repair.alpha is None and self.repair.share in (0, 1):
-                scores = np.zeros(len(layout.ids))  # nothing or everything is repaired, whatever its score
-            elif any(layout.pieces[at].kind is Kind.CHUNK and not one.exact for at, one in found.chosen.items()):
-                with watch.step("score"):
-                    policy, scores, cost = self._scores(layout, found, failures)
-            else:
-                policy = "none"  # there is nothing to repair
-        with watch.step("plan"):
-            return make_plan(layout, found.chosen, found.reasons, policy, self.repair, scores=scores), cost
+        if policy not in NEED_SCORES:
+            return _Scored(policy)
+        if self.repair.alpha is None and self.repair.share in (0, 1):
+            # nothing or everything is repaired, whatever its score
+            return _Scored(policy, np.zeros(len(request.layout.ids)))
+        if all(request.layout.pieces[at].kind is not Kind.CHUNK or one.exact for at, one in found.chosen.items()):
+            return _Scored("none")  # there is nothing to repair
+        return self._asked(request, found)
 
-    def _scores(
-        self, layout: Layout, found: Fetched, failures: list[str]
-    ) -> tuple[str, NDArray[np.float64] | None, int]:
-        """Return the policy, the scores of the reused tokens, and what they cost in tokens through all layers.
+    def _asked(self, request: _Request, found: Fetched) -> _Scored:
+        """Return the scores of the reused tokens that the model gives.
 
         The question is probed over what is cached, moved together: chunks that are not would have to be computed for
-        the probe, and then once more. Deviations need all tokens of the layers below. A model that does not show what
-        is asked for gets `epic`, which asks for nothing.
+        the probe, and then once more. Where all are, the probe's cache serves the repair pass too, which computes all
+        that the probe did. Deviations need all tokens of the layers below. A model that does not show what is asked
+        for gets `epic`, which asks for nothing.
         """
-        warm = Warm.of(layout, found.chosen, keep_cold=self.config.policy != "query_probe")
+        probed = self.config.policy == "query_probe"
+        layout, watch = request.layout, request.watch
+        warm = Warm.of(layout, found.chosen, keep_cold=not probed)
         stitched = make_plan(warm.layout, warm.chosen, {}, "none", self.repair)
-        try:
-            scored = token_scores(self.config.policy, self.backend, stitched, found.tensors)
-        except UnsupportedError as error:
-            failures.append(f"scores, so that epic took its place: {error.message}")
-            return "epic", None, 0
-        cost = math.ceil(scored.token_layers / self.backend.shape.layers)
-        return self.config.policy, warm.spread(scored.values), cost
+        over = None
+        if probed:
+            with watch.step("load"):
+                self._fetcher.preload(found, len(stitched.fresh))
+        with watch.step("score"), self._fetcher.timed(found, len(stitched.fresh) if probed else 0):
+            if probed and warm.layout is layout:
+                over = self.backend.loaded([stitched], found.tensors, request.room, lazy=True)
+            try:
+                scores = token_scores(self.config.policy, self.backend, stitched, found.tensors, over)
+            except UnsupportedError as error:
+                request.failures.append(f"scores, so that epic took its place: {error.message}")
+                return _Scored("epic")
+        cost = math.ceil(scores.token_layers / self.backend.shape.layers)
+        return _Scored(self.config.policy, warm.spread(scores.values), cost, over)
 
-    def _run(self, plan: Plan, found: Fetched, watched: list[int], room: int, failures: list[str]) -> State:
+    def _run(self, plan: Plan, found: Fetched, request: _Request, watched: list[int], over: KeyValues | None) -> State:
         """Return the state of `plan`; the attention of `watched` is captured where the model shows it."""
         if watched and self._observes:
             try:
-                return self.backend.run(plan, found.tensors, observe=watched, room=room)
+                return self.backend.run(plan, found.tensors, observe=watched, room=request.room)
             except UnsupportedError as error:
                 self._observes = False
-                failures.append(f"statistics: {error.message}")
-        return self.backend.run(plan, found.tensors, room=room)
+                request.failures.append(f"statistics: {error.message}")
+        return self.backend.run(plan, found.tensors, room=request.room, over=over)
 
     def _checked(self, done: Computed) -> Divergence | None:
         """Return how far a sampled request is from full recompute; the same prompts are sampled every time."""
@@ -221,6 +269,7 @@ def _report(policy: str, done: Computed, kept: int, first: float, checked: Diver
         misses=dict(Counter(reason for _, reason in plan.reasons)),
         generations=tuple(one.variant.generation for one in chunks),
         kept=kept,
+        borders=layout.borders,
         failures=tuple(done.failures),
         seconds=done.watch.seconds,
         first_token_seconds=first,

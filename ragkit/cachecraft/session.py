@@ -21,9 +21,11 @@ from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.settings import budget_key, open_store, store_folder
 from ragkit.cachecraft.store import ChunkStore
 from ragkit.cachecraft.tiers.tier import Blob
+from ragkit.cachecraft.watch import Watch
 from ragkit.config import KvReuseConfig
 from ragkit.errors import RagkitWarning, UnsupportedError
 from ragkit.models.causal.engine import Engine
+from ragkit.models.chat_template import shows_today
 from ragkit.protocols import Progress
 
 _WITHOUT = "To go on without chunk reuse: --no-kv-reuse, or kv_reuse=False."
@@ -31,7 +33,7 @@ _WITHOUT = "To go on without chunk reuse: --no-kv-reuse, or kv_reuse=False."
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Everything that answers through chunk reuse. `off` says why it must not be used, empty where it may."""
+    """Everything that answers through chunk reuse."""
 
     backend: HfBackend
     pieces: Pieces
@@ -40,7 +42,14 @@ class Session:
     ends: Sequence[int]
     file: GateFile
     gate: GateResult | None
-    off: str
+    refused: str
+    """What the quality gate has against it, empty where nothing."""
+    watch: Watch
+
+    @property
+    def off(self) -> str:
+        """Why reuse must not be used, empty where it may; sampled requests can change that."""
+        return self.refused or self.watch.off
 
 
 def open_session(
@@ -58,7 +67,7 @@ def open_session(
     """
     try:
         backend = HfBackend(engine.model, fingerprint)
-        pieces = Pieces(engine.tokenizer)
+        pieces = Pieces(engine.tokenizer, day=engine.day)
     except UnsupportedError as error:
         raise UnsupportedError(error.message, hint=f"{error.hint} {_WITHOUT}".lstrip()) from error
     ends = engine.writer.ends
@@ -69,13 +78,16 @@ def open_session(
         gate = None if again else file.read().result(budget, VERSION)
         if gate is None:
             gate = run_gate(backend, pieces, config, ends=ends, progress=progress)
-            file.add_result(name, budget, gate)
-    off = "" if gate is None else gate_refusal(gate, config, name)
-    if off:
+            file.add_result(name, budget, gate, again=again)
+    watch = Watch(file, config, name)
+    refused = "" if gate is None else gate_refusal(gate, config, name)
+    if off := refused or watch.off:
         warnings.warn(f"Chunk reuse stays off: {off}.", RagkitWarning, stacklevel=2)
+    elif engine.day is None and shows_today(engine.tokenizer):
+        warnings.warn(_today(name), RagkitWarning, stacklevel=2)
     on_gpu = backend.device.type == "cuda"
     store = open_store(config, backend.space.key, allocate=_page_locked if on_gpu else None)
-    return Session(backend, pieces, store, ChunkReuse(backend, store, config), ends, file, gate, off)
+    return Session(backend, pieces, store, ChunkReuse(backend, store, config), ends, file, gate, refused, watch)
 
 
 def gate_refusal(gate: GateResult, config: KvReuseConfig, name: str) -> str:
@@ -87,6 +99,14 @@ def gate_refusal(gate: GateResult, config: KvReuseConfig, name: str) -> str:
     bounds = f"allowed are {config.gate_divergence:g} nats and {config.gate_agreement:.0%}"
     passed = gate.divergence <= config.gate_divergence and gate.agreement >= config.gate_agreement
     return "" if passed else f"{found}; {bounds}"
+
+
+def _today(name: str) -> str:
+    return (
+        f"The chat template of {name} shows today's date in front of everything, so that what is stored today is of no "
+        "use tomorrow. To keep it, give the language model a day that its template shows, with and without chunk "
+        "reuse, such as template_date: 2025-01-01."
+    )
 
 
 def _page_locked(size: int) -> Blob:

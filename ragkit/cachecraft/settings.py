@@ -14,8 +14,9 @@ from ragkit.models.hub import cache_root
 
 
 def repair_of(config: KvReuseConfig) -> Repair:
-    """Return the budget of repairs."""
-    return Repair(share=config.share, alpha=config.alpha, run_length=config.run_length)
+    """Return the budget of repairs; the policy `none` has none."""
+    share = 0.0 if config.policy == "none" else config.share
+    return Repair(share=share, alpha=config.alpha, run_length=config.run_length)
 
 
 def store_folder(config: KvReuseConfig) -> Path:
@@ -45,7 +46,7 @@ def open_store(
 def reply_fingerprint(model: str, config: KvReuseConfig) -> str:
     """Return the fingerprint of a model that answers through chunk reuse: its replies are not the plain model's.
 
-    They differ even where everything is computed, as chunks are tokenised one by one.
+    They differ below a share of 1, and at 1 where the tokenizer merges over the borders of chunks.
     """
     return content_hash("chunk reuse", model=model, order=config.order, **_budget(config))
 
@@ -53,6 +54,16 @@ def reply_fingerprint(model: str, config: KvReuseConfig) -> str:
 def budget_key(config: KvReuseConfig) -> str:
     """Return what identifies policy and budget, which a result of the quality gate belongs to."""
     return content_hash("repair budget", **_budget(config))
+
+
+def budget_text(config: KvReuseConfig) -> str:
+    """Return policy and budget for people.
+
+    >>> budget_text(KvReuseConfig())
+    'query_probe, share 0.3, runs of 1'
+    """
+    much = f"alpha {config.alpha:g}" if config.alpha is not None else f"share {config.share:g}"
+    return f"{config.policy}, {much}, runs of {config.run_length}"
 
 
 def _budget(config: KvReuseConfig) -> dict[str, str | float | int | None]:

@@ -9,6 +9,7 @@ from ragkit.cachecraft.gate_file import GateFile, GateState
 from ragkit.cachecraft.home import stored_spaces
 from ragkit.cachecraft.settings import open_store, store_folder
 from ragkit.cachecraft.stats import StoreStats
+from ragkit.cachecraft.watch import live_refusal
 from ragkit.config import KvReuseConfig
 
 
@@ -20,6 +21,11 @@ class SpaceStats:
     folder: Path
     stats: StoreStats
     gate: GateState
+
+    @property
+    def switched_off(self) -> list[str]:
+        """Why reuse was switched off by sampled requests, one reason for each policy and budget that was."""
+        return [live_refusal(live, self.gate.model) for live in (self.gate.sampled or {}).values() if live.off]
 
 
 def space_stats(config: KvReuseConfig) -> list[SpaceStats]:

@@ -14,6 +14,7 @@ from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.variant import Variant
 from ragkit.cachecraft.home import Home, open_home
 from ragkit.cachecraft.stats import StoreStats, TierStats
+from ragkit.cachecraft.tiers.arriving import PATIENCE, Batch
 from ragkit.cachecraft.tiers.buffers import Allocate
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.memory import MemoryTier
@@ -50,6 +51,7 @@ class ChunkStore:
         allocate: Allocate | None = None,
         sync: bool = False,
         read_only: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         """Open the store; `remote` is closed with it.
 
@@ -67,6 +69,7 @@ class ChunkStore:
             allocate: gives the memory of the memory tier, page-locked for a GPU.
             sync: flush every blob to the disk, so that a power cut loses none.
             read_only: look at a folder as its reader, whoever writes it, and change nothing in it, whatever the bounds.
+            patience: seconds that `arrive` gives a batch, beyond what it takes at 50 MB/s.
         """
         self.space_key = space_key
         self._lock = threading.RLock()
@@ -76,7 +79,7 @@ class ChunkStore:
         slower: list[BlobTier] = [self._home.disk] if self._home else []
         slower += [remote] if remote else []
         self._memory = MemoryTier(memory_bytes, allocate=allocate)
-        self._tiers = Tiered(self._memory, slower, queue_bytes=queue_bytes, written=self._written)
+        self._tiers = Tiered(self._memory, slower, queue_bytes=queue_bytes, written=self._written, patience=patience)
         self.index = VariantIndex(self._tiers.capacity, per_chunk, decay, admission=admission)
         self._noted: set[str] = set()
         self._saving: set[str] = set()
@@ -126,6 +129,14 @@ class ChunkStore:
         self._drop([name for name, there in zip(missing, again, strict=True) if not there])
         return {name: blob for name, blob in found.items() if blob is not None}
 
+    def arrive(self, names: Sequence[str]) -> Batch | None:
+        """Return the blobs that come from the disk in the background, to be used from the front; `load` the others.
+
+        One that turns out broken is gone from the disk when whoever waits for it hears of it; `load` then looks
+        elsewhere, and forgets it where nothing has it.
+        """
+        return self._tiers.arrive(names)
+
     def prefetch(self, names: Sequence[str]) -> None:
         """Start to load blobs into memory in the background; `load` waits for what has begun."""
         self._tiers.prefetch(names)
@@ -134,6 +145,11 @@ class ChunkStore:
         """Count that a prompt shows a chunk for which nothing fits; return whether it is worth capturing for `save`."""
         with self._lock:
             return self.index.wanted(key)
+
+    def recurs(self, key: str, beginning: str, share: float) -> bool:
+        """Count that a prompt begins so; return whether to compute the chunk at its end exactly (`VariantIndex`)."""
+        with self._lock:
+            return self.index.recurs(key, beginning, share)
 
     def save(self, variant: Variant, blob: Blob, *, always: bool = False) -> bool:
         """Keep a variant and return whether it is kept; the array is copied unless it is read-only.
@@ -171,7 +187,7 @@ class ChunkStore:
         """
         with self._lock:
             for one in plan.reused:
-                self.index.used(one.variant, one.cfo, len(one.repaired) / max(1, one.variant.tokens))
+                self.index.used(one.variant, len(one.repaired) / max(1, one.variant.tokens))
                 self._noted.add(one.variant.name)
             self._reused += len(plan.reused)
             due = self.index.tick() % _NOTE_EVERY == 0

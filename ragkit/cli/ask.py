@@ -104,8 +104,9 @@ def _explained(answer: Answer) -> Explanation:
 
 
 def _show(answer: Answer) -> None:
-
     show(_answer(answer), Text())
+    if not answer.trace.get("model_called", True):  # there was nothing to ask it about: the text says why
+        return
     _show_citations(answer.citations)
     if not answer.citations:
         also = " Closest to the question in the sources:" if answer.closest else ""

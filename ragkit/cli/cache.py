@@ -157,7 +157,7 @@ def gate(*, llm: Llm = None, config: options.Config = None, as_json: options.Jso
 
 
 def _show_space(found: SpaceStats) -> None:
-    stats, live = found.stats, found.gate.live
+    stats, live = found.stats, found.gate.all_live
     show(Text.assemble((visible(found.gate.model or "model not known"), "bold"), f"  {found.space}"))
     show(Text(f"  {stats.variants} variants of {stats.chunks} chunks, {stats.overhead_bytes / 1e6:.1f} MB besides"))
     for tier in stats.tiers:
@@ -167,8 +167,9 @@ def _show_space(found: SpaceStats) -> None:
     for result in (found.gate.results or {}).values():
         show(Text(f"  gate: {_gate_line(result)}"))
     if live.requests:
-        mean = live.divergence / live.requests
-        show(Text(f"  sampled: {live.requests} requests, {live.parted} with another first token, {mean:.3f} nats"))
+        show(Text(f"  sampled: {live.requests} requests, {live.parted} with another first token, {live.mean:.3f} nats"))
+    for reason in found.switched_off:
+        show(Text(f"  switched off: {visible(reason)}", style="yellow"))
 
 
 def _gate_line(result: GateResult) -> str:

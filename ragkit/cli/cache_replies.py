@@ -95,12 +95,13 @@ class CacheSpaceReply(Reply):
     sampled_divergence: FiniteFloat | None = Field(
         description="Their mean KL of the first token; null without any, or where it is infinite"
     )
+    switched_off: list[str] = Field(description="Why reuse was switched off, for each policy and share sampled so")
 
     @classmethod
     def of(cls, found: SpaceStats) -> Self:
         """Return the reply that says what `found` says."""
         state, stats = found.gate, found.stats
-        live = state.live
+        live = state.all_live
         return cls(
             model=encodable(state.model),
             space=found.space,
@@ -116,7 +117,8 @@ class CacheSpaceReply(Reply):
             gate=[GateReply.of(result) for result in (state.results or {}).values()],
             sampled=live.requests,
             parted=live.parted,
-            sampled_divergence=_finite(live.divergence / live.requests) if live.requests else None,
+            sampled_divergence=_finite(live.mean) if live.requests else None,
+            switched_off=[encodable(reason) for reason in found.switched_off],
         )
 
 

@@ -5,14 +5,14 @@ The contract is stable: keys are added, never renamed or removed, and no number 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, FiniteFloat
 
 from ragkit.cli.cache_replies import COMMANDS as CACHE
 from ragkit.cli.eval_replies import EvalReply, TuneReply
+from ragkit.cli.query_replies import HitReply, JsonValue, LeftOutReply, QueryReply, finite
 from ragkit.cli.reply import Reply
 from ragkit.cli.text import encodable
 from ragkit.cli.train_agent_replies import COMMANDS as TRAINED
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from ragkit.index.verify import VerifyReport
     from ragkit.ingest import IndexReport
     from ragkit.models.hub import ModelInfo
-    from ragkit.schema import Answer, Chunked, Citation, Document, Hit
+    from ragkit.schema import Answer, Chunked, Citation, Document
 
 __all__ = [
     "COMMANDS", "AskReply", "ChunkReply", "ChunkingReply", "CitationReply", "ConsideredReply", "ErrorReply",
-    "ExplanationReply", "FailureReply", "HitReply", "IndexReply", "JsonValue", "ModelReply", "ModelsReply",
-    "PartReply", "ProblemReply", "QueryReply", "RepairReply", "Reply", "RerankerReply", "SpentReply", "TextReply",
-    "VerifyReply", "finite",
+    "ExplanationReply", "FailureReply", "HitReply", "IndexReply", "JsonValue", "LeftOutReply", "ModelReply",
+    "ModelsReply", "PartReply", "ProblemReply", "QueryReply", "RepairReply", "Reply", "RerankerReply", "SpentReply",
+    "TextReply", "VerifyReply", "finite",
 ]  # fmt: skip
-
-JsonValue = str | bool | int | FiniteFloat | None
 
 
 class ErrorReply(Reply):
@@ -81,49 +79,6 @@ class IndexReply(Reply):
             seconds=report.seconds,
             generation=report.generation,
         )
-
-
-class HitReply(Reply):
-    """One chunk that was found; `text` equals the document's text from `start` to `end`, in code points."""
-
-    rank: int = Field(description="Place in the retriever's list, from 1", ge=1)
-    score: FiniteFloat = Field(description="Higher is better; scales differ between retrievers")
-    doc_id: str = Field(description="Id of the document: the hash of its content unless the source gave one")
-    source: str = Field(description="The file it came from")
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
-    text: str
-    page: int | None = Field(description="Page of `start`, from 1; null where the format has no pages")
-    line: int | None = Field(description="Line of `start`, from 1; null where lines mean nothing")
-    metadata: dict[str, JsonValue] = Field(description="The document's metadata overlaid with the chunk's")
-
-    @classmethod
-    def of(cls, hit: Hit) -> Self:
-        """Return the reply that says what `hit` says."""
-        return cls(
-            rank=hit.rank,
-            score=float(hit.score),
-            doc_id=hit.chunk.doc_id,
-            source=encodable(hit.source),
-            start=hit.chunk.start,
-            end=hit.chunk.end,
-            text=hit.chunk.text,
-            page=hit.page,
-            line=hit.line,
-            metadata=finite(hit.chunk.metadata),
-        )
-
-
-class QueryReply(Reply):
-    """`ragkit query QUESTION --index DIR`."""
-
-    question: str
-    hits: list[HitReply] = Field(description="Best first; with --selector, what it kept in its order")
-
-    @classmethod
-    def of(cls, question: str, hits: Sequence[Hit]) -> Self:
-        """Return the reply that lists `hits`."""
-        return cls(question=question, hits=[HitReply.of(hit) for hit in hits])
 
 
 class CitationReply(Reply):
@@ -194,6 +149,10 @@ class ExplanationReply(Reply):
     tokens: int = Field(description="Of all language models", ge=0)
     dollars: FiniteFloat = Field(ge=0)
     seconds: FiniteFloat = Field(ge=0)
+    selection: dict[str, Any] = Field(description="How the selector decided, as it tells; `selection` of the trace")
+    controller: dict[str, Any] = Field(
+        description="What each round of the controller came to, as it tells; empty without one"
+    )
 
     @classmethod
     def of(cls, explanation: Explanation) -> Self:
@@ -214,7 +173,8 @@ class ExplanationReply(Reply):
         ]
         spent = [SpentReply(**{key: getattr(row, key) for key in SpentReply.model_fields}) for row in explanation.spent]
         totals = {key: getattr(explanation, key) for key in ("selector", "policy", "tokens", "dollars", "seconds")}
-        return cls(considered=considered, spent=spent, **totals)
+        stories = {key: finite(getattr(explanation, key)) for key in ("selection", "controller")}
+        return cls(considered=considered, spent=spent, **totals, **stories)
 
 
 class AskReply(Reply):
@@ -411,24 +371,3 @@ COMMANDS: dict[str, type[Reply]] = {
     "errors": ErrorReply,
 }
 """Every reply by the command it answers; `errors` goes to standard error, all others to standard output."""
-
-
-def finite(value: Any) -> Any:
-    """Return `value` as plain JSON: infinities and NaN become null, mappings and sequences dicts and lists.
-
-    >>> finite({"score": float("nan"), "rows": (1, 2)})
-    {'score': None, 'rows': [1, 2]}
-    """
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case str():
-            return encodable(value)
-        case Mapping():
-            return {encodable(str(key)): finite(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [finite(item) for item in value]
-        case _:
-            return finite(value.item()) if hasattr(value, "item") else encodable(str(value))

@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.cli.output import console, show
+from ragkit.cli.output import show, show_table
 from ragkit.cli.text import place, visible
 
 if TYPE_CHECKING:
     from ragkit.answering.explain import Considered, Explanation
-
-_WIDTH = 160
-"""Columns of a table that is not shown on a terminal."""
 
 
 def show_explanation(explanation: Explanation) -> None:
     """Print `explanation` on standard output."""
     by = f" by {explanation.policy}" if explanation.policy else ""
     show(Text(), Text(f"Chunks considered, and what {explanation.selector or 'the selector'} did{by}:", style="bold"))
-    _print(_chunks(explanation))
+    show_table(_chunks(explanation))
     for line in _decisions(explanation):
         show(Text(visible(line)))
     show(Text(), Text("What it took:", style="bold"))
-    _print(_costs(explanation))
+    show_table(_costs(explanation))
 
 
 def _chunks(explanation: Explanation) -> Table:
@@ -120,8 +117,3 @@ def _dollars(dollars: float, unpriced: int) -> str:
     if dollars:
         return f"{dollars:.6f}"
     return "no price" if unpriced else ""
-
-
-def _print(table: Table) -> None:
-    terminal = console()
-    terminal.print(table, width=None if terminal.is_terminal else _WIDTH)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.cli.output import console, show
+from ragkit.cli.output import show, show_table
 from ragkit.cli.text import visible
 
 
@@ -26,7 +26,11 @@ def show_reuse(report: Mapping[str, Any]) -> None:
     if report["divergence"] is not None:
         parted = "another" if report["parted"] else "the same"
         show(Text(f"checked against full recompute: {report['divergence']:.3f} nats, {parted} first token"))
-    console().print(_steps(report))
+    if report["stopped"]:
+        show(Text(f"switched off from here on: {visible(report['stopped'])}", style="yellow"))
+    if report["borders"]:
+        show(Text(f"tokens differ from the plain model's at {report['borders']} places of the prompt"))
+    show_table(_steps(report))
 
 
 def _sums(report: Mapping[str, Any]) -> str:

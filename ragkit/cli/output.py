@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from ragkit.errors import RagkitError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 3
 """Some inputs failed, the rest was done."""
+
+WIDTH = 160
+"""Columns of a table that is not shown on a terminal."""
 
 READER_GONE = 141
 """What a shell reports for a tool that was stopped by SIGPIPE."""
@@ -39,6 +43,14 @@ class PipeConsole(Console):
 def console(*, stderr: bool = False) -> Console:
     """Return a console on one of the standard streams; colours are off where it is not a terminal."""
     return PipeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def show_table(table: Table) -> None:
+    """Print `table` on standard output: as wide as the terminal, or else WIDTH columns at most."""
+    terminal = console()
+    if not terminal.is_terminal:  # Rich takes 80 columns there, and a table's own width never goes beyond its console's
+        terminal.width = WIDTH
+    terminal.print(table)
 
 
 def show(*parts: RenderableType) -> None:

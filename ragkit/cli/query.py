@@ -10,11 +10,11 @@ from rich.text import Text
 from ragkit.cli import options
 from ragkit.cli.opening import check_question, opened
 from ragkit.cli.output import show, show_indented, write_reply
-from ragkit.cli.settings import Settings
+from ragkit.cli.settings import Settings, names_selector
 from ragkit.cli.text import place, visible
 
 if TYPE_CHECKING:
-    from ragkit.schema import Hit
+    from ragkit.schema import Hit, Selection
 
 
 def query(
@@ -30,26 +30,34 @@ def query(
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> int:
-    """Find the chunks that match a question best; no language model is involved."""
+    """Find the chunks that match a question best.
+
+    With --selector, --min-trust or a FILE that names a selector: what that keeps of them. No language model is asked,
+    but by selectors that ask one (rationale unless its source needs none, extractive with the scorer yes_no).
+    """
     check_question(question)
+    selection: Selection | None = None
     with opened(folder, Settings(config), "Searching", silent=as_json) as pipeline:
         hits: Sequence[Hit] = pipeline.retrieve(question, k, where=where, retriever=retriever, expand=expand)
-        if selector is not None or min_trust is not None:
-            hits = pipeline.select(question, hits, selector=selector, min_trust=min_trust).hits
+        if selector is not None or min_trust is not None or names_selector(config):
+            selection = pipeline.select(question, hits, selector=selector, min_trust=min_trust)
     if as_json:
         from ragkit.cli.contract import QueryReply
 
-        write_reply(QueryReply.of(question, hits))
+        write_reply(QueryReply.of(question, hits, selection))
     else:
-        _show(hits)
+        _show(hits, selection)
     return 0
 
 
-def _show(hits: Sequence[Hit]) -> None:
-
-    if not hits:
+def _show(found: Sequence[Hit], selection: Selection | None) -> None:
+    if not found:
         show(Text("Nothing was found."))
-    for hit in hits:
+    elif selection is not None and not selection.hits:
+        from ragkit.answering.nothing import why_nothing
+
+        show(Text(visible(why_nothing(found, selection.dropped))))
+    for hit in found if selection is None else selection.hits:
         where = place(hit.source, hit.page, hit.line)
         span = f"  [{hit.chunk.start}:{hit.chunk.end}]  score {hit.score:.4g}"
         show(Text.assemble((f"{hit.rank}. ", "bold"), (where, "bold cyan"), (span, "dim")))

@@ -75,6 +75,13 @@ def for_asking(folder: Path, settings: Settings) -> PipelineConfig | None:
     return settings.over(base)
 
 
+def names_selector(config: Path | None) -> bool:
+    """Return whether the file `config` names a selector."""
+    from ragkit.config import PipelineConfig
+
+    return config is not None and "selector" in PipelineConfig.from_yaml(config).model_fields_set
+
+
 def for_chunking(settings: Settings) -> PipelineConfig:
     """Return the configuration to chunk a file with, outside any index."""
     from ragkit.config import PipelineConfig

@@ -25,7 +25,14 @@ Sets = Annotated[
     typer.Option("--data", metavar="SET", help="A data set with evidence; may be repeated.", show_default=False),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the model is written.", show_default=False)]
-Encoder = Annotated[str, typer.Option("--encoder", metavar="MODEL", help="The encoder that training begins with.")]
+Encoder = Annotated[
+    str,
+    typer.Option("--encoder", metavar="MODEL", help="The encoder or causal language model that training begins with."),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option("--teacher", metavar="MODEL", help="A cross-encoder whose verdicts are learnt beside the labels."),
+]
 Work = Annotated[Path | None, typer.Option("--work", metavar="DIR", help="Keep the indexes of the sets here.")]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, or auto.")]
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="At most so many passes over the questions.")]
@@ -54,6 +61,7 @@ def reranker(
     data: Sets,
     out: Out,
     encoder: Encoder = "all-MiniLM-L6-v2",
+    teacher: Teacher = None,
     work: Work = None,
     device: Device = "auto",
     epochs: Epochs = 3,
@@ -79,6 +87,7 @@ def reranker(
 
     settings = Settings(
         encoder=encoder,
+        teacher=teacher,
         held_out=held_out,
         drawing=Drawing(size=texts, neighbours=neighbours, chunks=chunks, cloze=cloze),
         steps=Steps(epochs=epochs, batch=batch, rate=rate, loss=loss, seed=seed),

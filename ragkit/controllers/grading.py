@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 
 from ragkit.answering.text import words
 from ragkit.budget import Meter
-from ragkit.errors import ModelError, ServerError, UsageError
-from ragkit.protocols import LanguageModel, Reranker, Segment
+from ragkit.errors import UsageError
+from ragkit.models.each_record import each_record
+from ragkit.protocols import LanguageModel, Prompt, Reranker, Segment
 from ragkit.scoring.calibration import Calibration, check_scorer
 from ragkit.scoring.named import make_calibration
 from ragkit.scoring.order import Scores, finite
@@ -67,7 +68,7 @@ class RerankerGrader:
         charged = getattr(self.reranker, "charged", None)  # those that ask a language model have it
         reranker: Reranker = self.reranker if charged is None else charged(meter)
         check_scorer(self._calibration, self.reranker)
-        scores = finite(reranker.score(question, texts), f"scores of {self.reranker.name}")
+        scores = finite(reranker.score(question, texts), f"scores of {self.reranker.name}", len(texts))
         found = self._calibration(scores)
         if found.min() < 0 or found.max() > 1 + 1e-9:
             raise UsageError(
@@ -93,21 +94,12 @@ class ModelGrader:
         asked = Segment(_PROMPT.format(question=question.strip()))
         prompts = [[Segment("PASSAGE:\n"), Segment(text), Segment("\n\n"), asked] for text in texts]
         charged = meter.stage("grade")
-        try:
-            found = self.model.generate_records(prompts, Grade, max_tokens=_TOKENS, meter=charged)
-            return np.array([one.score / 100 for one in found])
-        except ServerError:
-            raise
-        except ModelError:
-            return np.array([self._one(prompt, charged) for prompt in prompts])
 
-    def _one(self, prompt: list[Segment], meter: Meter) -> float:
-        try:
-            return self.model.generate_records([prompt], Grade, max_tokens=_TOKENS, meter=meter)[0].score / 100
-        except ServerError:
-            raise
-        except ModelError:
-            return float("nan")
+        def ask(some: Sequence[Prompt]) -> Sequence[Grade]:
+            return self.model.generate_records(some, Grade, max_tokens=_TOKENS, meter=charged)
+
+        found = each_record(ask, prompts)
+        return np.array([one.score / 100 if isinstance(one, Grade) else np.nan for one in found])
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def _resized_policy(selector: str, named: Any, by: int) -> dict[str, Any] | None
     """Return the policy with its size changed, None where it has none."""
     policy: Any = getattr(part("selectors", selector), "auto_policy", None)
     if named not in (None, "auto"):
-        policy = make_policy(named)
+        policy = make_policy(named, policy)
     if policy is None:
         return None
     options = {field.name: getattr(policy, field.name) for field in fields(cast(Any, policy))}

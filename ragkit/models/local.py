@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,11 +59,13 @@ class LocalLanguageModel:
         *,
         batch_tokens: int | None = None,
         compiled: bool = False,
+        template_date: date | None = None,
     ) -> None:
         """Name the model; device and dtype "auto" are a GPU in bfloat16 if there is one, else the CPU in float32.
 
         `batch_tokens` bounds a batch, None lets the device decide. `compiled` makes scoring on a GPU faster after a
-        first call that compiles for up to a minute.
+        first call that compiles for up to a minute. A chat template that shows today's date shows `template_date` in
+        its place, so that prompts, and what is kept for them, stay the same from day to day.
         """
         if (window is not None and window < 2) or (batch_tokens is not None and batch_tokens < 1):
             raise ConfigError(
@@ -75,6 +78,7 @@ class LocalLanguageModel:
         self._wanted_window = window
         self._batch_tokens = batch_tokens
         self._compiled = compiled
+        self._template_date = template_date
         self._lock = threading.RLock()
 
     @cached_property
@@ -84,9 +88,13 @@ class LocalLanguageModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies the weights, the number format as it was asked for, and a window shorter than the model's."""
+        """Identifies the weights, the number format as it was asked for, a shorter window and a pinned date."""
         weights = weights_fingerprint(self.name, lambda: self._folder)
-        read: dict[str, int] = {} if self.window == self._positions else {"window": self.window}  # scoring windows
+        read: dict[str, int | str] = {}
+        if self.window != self._positions:
+            read["window"] = self.window  # scoring windows
+        if self._template_date is not None:
+            read["template_date"] = self._template_date.isoformat()
         return content_hash("local language model", weights=weights, dtype=self._dtype, **read)
 
     @cached_property
@@ -288,6 +296,7 @@ class LocalLanguageModel:
             window=self.window,
             batch_tokens=self._batch_tokens,
             compiled=self._compiled,
+            day=self._template_date,
         )
 
     @cached_property

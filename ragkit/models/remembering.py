@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragkit.budget import Meter
+from ragkit.errors import SchemaError
 from ragkit.models.arrival import Arrival, Arrived
 from ragkit.models.blob_cache import BlobCache
 from ragkit.models.stored import Form, Stored
@@ -58,6 +59,8 @@ def remembered(
     if missing and question.tells_arrivals:
         try:
             question.compute(missing, lambda arrival: run.take(missing, arrival), progress)
+        except SchemaError as error:
+            raise _placed(error, missing, question.keys) from None
         finally:
             run.write()
     elif missing:
@@ -153,6 +156,14 @@ class _Run:
             self._trace(note)
         else:
             self._trace.append(note)
+
+
+def _placed(error: SchemaError, missing: Sequence[int], keys: Sequence[bytes]) -> SchemaError:
+    """Return `error` of the call for the `missing` places as that of the call for all `keys`."""
+    if not error.failed:
+        return error
+    failed = {keys[missing[at]]: one for at, one in error.failed.items()}
+    return SchemaError.of({place: failed[key] for place, key in enumerate(keys) if key in failed})
 
 
 def _slices(places: Sequence[int]) -> Iterator[tuple[Sequence[int], float]]:

@@ -43,9 +43,11 @@ class FusionReranker:
                 "and one reranker at least.",
                 hint="Give, for instance, {name: fusion, rerankers: [cosine, bm25], weights: [0.7, 0.3]}.",
             )
-        if min(weights) < 0 or not sum(weights) or constant < 0:
+        numbers = np.array([*weights, constant], np.float64)
+        if not np.isfinite(numbers).all() or numbers.min() < 0 or not sum(weights):
             raise ConfigError(
-                f"The fusion's weights are {weights} and its constant {constant}; expected none below 0, not all 0.",
+                f"The fusion's weights are {weights} and its constant {constant}; expected finite numbers, none below "
+                "0, and not all 0.",
                 hint="Correct the weights.",
             )
         self._members, self._weights, self._method, self._constant = tuple(members), weights, method, constant
@@ -79,7 +81,7 @@ class FusionReranker:
         """Return the fused scores, shape (texts,)."""
         total = np.zeros(len(texts))
         for member, weight, calibration in zip(self._members, self._weights, self._calibrations, strict=True):
-            scores = finite(member.score(query, texts), f"scores of {member.name}")
+            scores = finite(member.score(query, texts), f"scores of {member.name}", len(texts))
             if self._method == "rrf":
                 total += weight / (self._constant + _ranks(scores))
             else:

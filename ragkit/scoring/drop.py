@@ -11,12 +11,13 @@ at least.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ragkit.errors import ConfigError
 from ragkit.scoring.cut import Cut, Invariance
-from ragkit.scoring.fixed import capped, check_bounds
+from ragkit.scoring.fixed import capped, check_bounds, floored
 from ragkit.scoring.order import Scores
 
 Rule = Literal["relative_drop", "ratio", "literal"]
@@ -45,8 +46,8 @@ class Drop:
     invariances: ClassVar[frozenset[Invariance]] = frozenset({Invariance.SCALE})
 
     def __post_init__(self) -> None:
-        if not self.g > 0 or (self.rule != "literal" and self.g >= 1):
-            wanted = "above 0" if self.rule == "literal" else "between 0 and 1, both excluded"
+        if not 0 < self.g < math.inf or (self.rule != "literal" and self.g >= 1):
+            wanted = "above 0 and finite" if self.rule == "literal" else "between 0 and 1, both excluded"
             raise ConfigError(f"g is {self.g} under the rule {self.rule!r}; expected {wanted}.", hint="Correct g.")
         check_bounds(self.min_k, self.max_k)
 
@@ -54,10 +55,7 @@ class Drop:
         """Return the cut of `scores`; see the class."""
         first = self.min_k if self.floor == "scan_after_floor" else 1
         found = self._scan(scores.tolist(), first)
-        if found.kept < self.min_k:
-            kept = min(self.min_k, len(scores))
-            found = Cut(kept, f"min_k keeps {kept}, although {found.reason}")
-        return capped(found, self.max_k)
+        return capped(floored(found, self.min_k, len(scores)), self.max_k)
 
     def _scan(self, scores: list[float], first: int) -> Cut:
         """Return the first failing place from `first` on."""

@@ -7,6 +7,7 @@ one: the paper and its code cut `before` it, one chunk early; `at_drop`, ours, c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,11 +15,11 @@ import numpy as np
 
 from ragkit.errors import ConfigError
 from ragkit.scoring.cut import Cut, Invariance
-from ragkit.scoring.fixed import capped, check_bounds
-from ragkit.scoring.order import Scores
+from ragkit.scoring.fixed import capped, check_bounds, floored
+from ragkit.scoring.order import Scores, rounding
 
 _TINY = 1e-9
-"""Relative to the largest gap, a deviation of rounding; and above the threshold of z, lest rounding decide n = 3."""
+"""Relative to the largest gap: differences of gaps that are not worth a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Elbow:
     """Keeps what stands before the first outstanding gap; `rule` "second_difference" skips the test by z.
 
     z is taken over all gaps, so that a long list of ordinary ones makes the first one near the top stand out: `pool`
-    looks at the best so many scores only. One or two scores are all kept. Raises ConfigError for bounds that are
-    crossed and a pool below 3.
+    looks at the best so many scores only. One or two scores are all kept; of gaps that widen alike, up to rounding, the
+    first counts. Raises ConfigError for bounds that are crossed, a threshold that is not finite and a pool below 3.
     """
 
     z_threshold: float = 1.0
@@ -43,31 +44,35 @@ class Elbow:
 
     def __post_init__(self) -> None:
         check_bounds(self.min_k, self.max_k)
+        if not math.isfinite(self.z_threshold):
+            raise ConfigError(f"z_threshold is {self.z_threshold}; expected a finite number.", hint="METEORA uses 1.")
         if self.pool is not None and self.pool < 3:
             raise ConfigError(f"pool is {self.pool}; expected at least 3 scores.", hint="Two scores have no elbow.")
 
     def decide(self, scores: Scores) -> Cut:
         """Return the cut at the elbow of `scores`."""
         found = self._elbow(scores[: self.pool])
-        if found.kept < self.min_k:
-            found = Cut(min(self.min_k, len(scores)), f"min_k keeps {self.min_k}, although {found.reason}")
-        return capped(found, self.max_k)
+        return capped(floored(found, self.min_k, len(scores)), self.max_k)
 
     def _elbow(self, scores: Scores) -> Cut:
         if len(scores) <= 2:
-            return Cut(len(scores), "two scores have no elbow")
+            return Cut(len(scores), "one score has no elbow" if len(scores) == 1 else "two scores have no elbow")
         gaps = -np.diff(scores)
+        same = max(_TINY * float(gaps.max()), rounding(scores))  # what differs by less is equal: rounding decides nothing
         deviation = float(gaps.std())
-        if self.rule == "z" and deviation > _TINY * float(gaps.max()):
+        if self.rule == "z" and deviation > same:
             z = (gaps - gaps.mean()) / deviation
-            out = np.flatnonzero(z > self.z_threshold + _TINY)
+            out = np.flatnonzero(gaps - gaps.mean() > self.z_threshold * deviation + same)
             if len(out):
                 place = int(out[0])
                 return Cut(
                     place + 1, f"the gap after score {place + 1}, {gaps[place]:.4g}, stands out: z {z[place]:.2f}"
                 )
-        place = int(np.argmax(np.diff(gaps)))
+        widening = np.diff(gaps)
+        place = int(np.flatnonzero(widening >= widening.max() - same)[0])  # the first of equals
         kept = place + 1 if self.fallback_cut == "before" else place + 2
+        if widening[place] <= same:
+            return Cut(kept, "no gap is wider than the one before it; the first place counts")
         return Cut(kept, f"the gaps widen most after score {place + 2}")
 
 

@@ -38,6 +38,15 @@ def check_bounds(min_k: int, max_k: int | None, *, what: str = "min_k") -> None:
         raise ConfigError(f"max_k is {max_k} and min_k {min_k}.", hint="Give a max_k of at least min_k, or none.")
 
 
+def floored(found: Cut, min_k: int, count: int) -> Cut:
+    """Return `found`, or the best `min_k` of `count` scores where it keeps fewer."""
+    if found.kept >= min_k:
+        return found
+    if count <= min_k:
+        return Cut(count, f"there are no more than {min_k} candidates" if count > 1 else "there is only one candidate")
+    return Cut(min_k, f"min_k keeps {min_k}, although {found.reason}")
+
+
 def capped(found: Cut, max_k: int | None) -> Cut:
     """Return `found`, or its first `max_k`."""
     return found if max_k is None or found.kept <= max_k else Cut(max_k, f"max_k keeps {max_k}")

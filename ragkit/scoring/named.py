@@ -17,6 +17,7 @@ from ragkit.scoring.cut import Policy
 from ragkit.scoring.drop import Drop
 from ragkit.scoring.elbow import Elbow
 from ragkit.scoring.fixed import Fixed
+from ragkit.scoring.knee import Knee
 from ragkit.scoring.share import Share
 from ragkit.scoring.threshold import Threshold
 from ragkit.scoring.within import Within
@@ -29,6 +30,7 @@ POLICIES: Mapping[str, Policy] = {
     "sage": drop.PAPER,
     "elbow": Elbow(),
     "meteora": elbow.PAPER,
+    "knee": Knee(),
     "share": Share(),
     "fixed": Fixed(),
     "threshold": Threshold(),
@@ -39,8 +41,8 @@ POLICIES: Mapping[str, Policy] = {
 _PLAIN = ("none", "sigmoid", "clamp", "exp", "minmax")
 
 
-def make_policy(named: Named) -> Policy:
-    """Return the policy of that name with its options.
+def make_policy(named: Named, auto: Policy | None = None) -> Policy:
+    """Return the policy of that name with its options; "auto" stands for the policy `auto`, where that is given.
 
     Raises ConfigError for an unknown name, option or value.
 
@@ -48,12 +50,13 @@ def make_policy(named: Named) -> Policy:
     5
     """
     name, options = _parted(named, "policy")
-    if name not in POLICIES:
+    policies = POLICIES if auto is None else {"auto": auto, **POLICIES}
+    if name not in policies:
         raise ConfigError(
             f"There is no cut policy {name!r}.",
-            hint=f"{suggestion(name, list(POLICIES))} Available: {', '.join(POLICIES)}.".lstrip(),
+            hint=f"{suggestion(name, list(policies))} Available: {', '.join(policies)}.".lstrip(),
         )
-    base = POLICIES[name]
+    base = policies[name]
     known = [field.name for field in fields(cast(Any, base))]  # every policy is a dataclass
     _check_options(f"policy {name!r}", options, known)
     values = {key: options.get(key, getattr(base, key)) for key in known}

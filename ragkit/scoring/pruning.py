@@ -63,12 +63,11 @@ def score_candidates(first_stage: Scores, pruning: Pruning, score: ScoreSome) ->
     """Return the scores of the candidates worth one; `first_stage` is descending, `score` is called in bulk.
 
     Fewer than k candidates are all scored. Each call asks for no more than the rule is sure to need, so the result is
-    that of scoring one after the other.
-
-    Raises ContractError for negative first-stage scores where pruning compares ratios.
+    that of scoring one after the other. Pruning compares ratios: a first-stage score below 0, such as a cosine, counts
+    as 0.
     """
     count = len(first_stage)
-    worth = count if pruning.alpha is None else cut(first_stage, Share(pruning.k, pruning.alpha))
+    worth = count if pruning.alpha is None else cut(np.maximum(first_stage, 0.0), Share(pruning.k, pruning.alpha))
     why = f"pruned: below {1 - (pruning.alpha or 0):g} of score {pruning.k} of the first stage"
     reasons = dict.fromkeys(range(worth, count), why)
     scores = np.full(count, np.nan)

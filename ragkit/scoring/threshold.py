@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ragkit.errors import ConfigError
 from ragkit.scoring.cut import Cut, Invariance
-from ragkit.scoring.fixed import capped, check_bounds
+from ragkit.scoring.fixed import capped, check_bounds, floored
 from ragkit.scoring.order import Scores
 
 
@@ -37,6 +37,4 @@ class Threshold:
         """Return how many scores reach the threshold, `min_k` at least."""
         kept = int((scores >= self.least).sum())
         found = Cut(kept, f"scores below {self.least:g} are left out")
-        if kept < self.min_k:
-            found = Cut(min(self.min_k, len(scores)), f"min_k keeps {self.min_k}, although {found.reason}")
-        return capped(found, self.max_k)
+        return capped(floored(found, self.min_k, len(scores)), self.max_k)

@@ -8,16 +8,16 @@ from typing import ClassVar
 
 from ragkit.errors import ConfigError
 from ragkit.scoring.cut import Cut, Invariance
-from ragkit.scoring.fixed import capped, check_bounds
-from ragkit.scoring.order import Scores
+from ragkit.scoring.fixed import capped, check_bounds, floored
+from ragkit.scoring.order import Scores, rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
     """Keeps scores at most `gap` below the best, and the first `min_k` in any case.
 
-    The gap is in the unit of the scores: it suits logits and standard deviations, whose zero means nothing. Raises
-    ConfigError for a gap that is negative or not finite, and for bounds below 1 or crossed.
+    The gap is in the unit of the scores: it suits logits and standard deviations, whose zero means nothing. What lies
+    beyond it by no more than numbers round is kept, so that a shift of all scores changes nothing. Raises ConfigError for a gap that is negative or not finite, and for bounds below 1 or crossed.
     """
 
     gap: float = 1.0
@@ -35,8 +35,6 @@ class Within:
 
     def decide(self, scores: Scores) -> Cut:
         """Return how many scores lie within the gap, `min_k` at least."""
-        kept = int((scores[0] - scores <= self.gap).sum())
+        kept = int((scores[0] - scores <= self.gap + rounding(scores)).sum())
         found = Cut(kept, f"scores more than {self.gap:g} below the best, {scores[0]:.4g}, are left out")
-        if kept < self.min_k:
-            found = Cut(min(self.min_k, len(scores)), f"min_k keeps {self.min_k}, although {found.reason}")
-        return capped(found, self.max_k)
+        return capped(floored(found, self.min_k, len(scores)), self.max_k)

@@ -281,8 +281,9 @@ def _made(
 
 def _given(resource: Any, name: str, scorer: str) -> Any:
     if resource is None:
+        named = "Name one: reranker: {name: cross_encoder, model: FOLDER}."
         raise UsageError(
             f"The extractive selector with the scorer {scorer!r} needs `{name}`, which was not given.",
-            hint="Make it through a Pipeline, or pass it.",
+            hint=named if name == "reranker" else "Make it through a Pipeline, or pass it.",
         )
     return resource

@@ -43,7 +43,7 @@ class JudgedSentences:
         ]
         if not texts:
             return [np.zeros(0) for _ in sentences]
-        flat = finite(self._reranker.score(query, texts), f"scores of {self._reranker.name}")
+        flat = finite(self._reranker.score(query, texts), f"scores of {self._reranker.name}", len(texts))
         return np.split(flat, np.cumsum([len(own) for own in sentences])[:-1])
 
     def trace(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Judged:
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
             texts = [SEPARATOR.join(self.texts[item] for item in key) for key in new]
-            scores = finite(self.reranker.score(self.query, texts), f"scores of {self.reranker.name}")
+            scores = finite(self.reranker.score(self.query, texts), f"scores of {self.reranker.name}", len(texts))
             self._known |= zip(new, self.calibration(scores).tolist(), strict=True)
             self.scored += len(new)
         return np.array([self._known[key] for key in keys])

@@ -16,8 +16,9 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, Field
 
 from ragkit.budget import Meter
-from ragkit.errors import ModelError, SchemaError, ServerError
-from ragkit.protocols import LanguageModel, Segment
+from ragkit.errors import ModelError, SchemaError
+from ragkit.models.each_record import each_record
+from ragkit.protocols import LanguageModel, Prompt, Segment
 from ragkit.schema import Hit
 
 Flag = Literal["factual", "contradiction", "instruction"]
@@ -85,34 +86,22 @@ class ModelVerifier:
     def judged(self, question: str, hits: Sequence[Hit], rules: Sequence[str]) -> list[Judgement]:
         """Return the model's judgements; raises ServerError and BudgetExceededError, all else rejects the chunk."""
         prompts = [self._prompt(question, hit, rules) for hit in hits]
-        verdicts = [*self._asked(prompts)] if len(prompts) == 1 else self._together(prompts)
+
+        def ask(some: Sequence[Prompt]) -> Sequence[Verdict]:
+            return self._model.generate_records(some, Verdict, max_tokens=_TOKENS, meter=self._meter)
+
+        verdicts = each_record(ask, prompts)
         found = [self._judgement(verdict) for verdict in verdicts]
         for hit, verdict, judgement in zip(hits, verdicts, found, strict=True):
             if isinstance(verdict, Verdict) and (judgement.accepted or self._memory == "all"):
                 self._notes.append((verdict.summary.strip() or hit.chunk.text)[:_SUMMARY])
         return found
 
-    def _together(self, prompts: list[list[Segment]]) -> list[Verdict | str]:
-        try:
-            return [*self._model.generate_records(prompts, Verdict, max_tokens=_TOKENS, meter=self._meter)]
-        except ServerError:
-            raise
-        except ModelError:  # one of them: what was answered comes from the model's cache the second time
-            return [verdict for prompt in prompts for verdict in self._asked([prompt])]
-
-    def _asked(self, prompts: list[list[Segment]]) -> list[Verdict | str]:
-        try:
-            return [*self._model.generate_records(prompts, Verdict, max_tokens=_TOKENS, meter=self._meter)]
-        except ServerError:
-            raise
-        except SchemaError as error:
-            return [f"the verifier's reply does not fit its schema: {error.message}"]
-        except ModelError as error:
-            return [f"the verifier did not answer: {error.message}"]
-
-    def _judgement(self, verdict: Verdict | str) -> Judgement:
-        if isinstance(verdict, str):
-            return Judgement(False, ("unverified",), verdict, {"failed": True})
+    def _judgement(self, verdict: Verdict | ModelError) -> Judgement:
+        if isinstance(verdict, ModelError):
+            unfit = isinstance(verdict, SchemaError)
+            why = "the verifier's reply does not fit its schema" if unfit else "the verifier did not answer"
+            return Judgement(False, ("unverified",), f"{why}: {verdict.message}", {"failed": True})
         flags: tuple[str, ...] = tuple(dict.fromkeys(verdict.flag_types)) if verdict.flagged else ()
         if verdict.flagged and not flags:
             flags = ("unnamed",)

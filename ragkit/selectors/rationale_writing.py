@@ -36,7 +36,8 @@ _OBJECT = re.compile(r"\{[^{}]*\}")
 _SPLIT = re.compile(r"(?:[,;]?\s+(?:and|or|but|as well as)\s+|[?;.]\s+)", re.IGNORECASE)
 _OPENING = re.compile(
     r"^(?:who|whom|whose|what|which|when|where|why|how(?: (?:many|much|long|often|far|old))?|is|are|was|were|do|does|"
-    r"did|can|could|will|would|should|has|have|had)\b\s*(?:the|a|an|is|are|was|were|do|does|did)?\s*",
+    r"did|can|could|will|would|should|has|have|had)(?:['’](?:s|re|d|ll|ve))?(?!\S)\s*"
+    r"(?:(?:the|a|an|is|are|was|were|do|does|did)(?!\S)\s*)*",
     re.IGNORECASE,
 )
 _PROBES = ("definition of {}", "exception to {}", "date or number of {}")
@@ -140,11 +141,11 @@ def _schema(most: int) -> type[BaseModel]:
 
 
 def _distinct(found: Sequence[Rationale], most: int) -> tuple[Rationale, ...]:
-    """Return the first `most` whose needs differ, case apart; a need without a word ("...") is none."""
+    """Return the first `most` whose needs differ, case and closing marks apart; one without a word ("...") is none."""
     needs: dict[str, Rationale] = {}
     for one in found:
         if _WORD.search(one.need):
-            needs.setdefault(" ".join(one.need.casefold().split()), one)
+            needs.setdefault(" ".join(one.need.casefold().split()).rstrip("?.! "), one)
     return tuple(needs.values())[:most]
 
 

@@ -14,6 +14,8 @@ class Card:
 
     encoder: str
     encoder_fingerprint: str
+    teacher: str | None
+    """The fingerprint of the cross-encoder whose verdicts were learnt beside the labels."""
     data: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     epochs: Sequence[Mapping[str, Any]]
@@ -27,6 +29,7 @@ class Card:
     def as_markdown(self) -> str:
         """Return the card as a page, in the form that model hubs show."""
         libraries = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
+        taught = "" if self.teacher is None else f", taught by a cross-encoder (fingerprint `{self.teacher}`) as well"
         lines = [
             "---",
             "library_name: sentence-transformers",
@@ -36,7 +39,7 @@ class Card:
             "# Reranker trained by ragkit",
             "",
             f"A cross-encoder with one logit, from `{self.encoder}` (fingerprint `{self.encoder_fingerprint}`), "
-            f"trained with {libraries}. Its use:",
+            f"trained with {libraries}{taught}. Its use:",
             "",
             "    reranker: {name: cross_encoder, model: FOLDER}",
             "    selector: {name: extractive, scorer: reranker, reranker: {name: cross_encoder, model: FOLDER}}",

@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from ragkit.errors import ConfigError, ModelError
+from ragkit.train.decoder import is_decoder, last_states, prepare
 from ragkit.train.groups import Group
 from ragkit.train.settings import Loss, Steps
 
@@ -22,8 +23,13 @@ from ragkit.train.settings import Loss, Steps
 class Judge:
     """A sequence classifier with one output that scores texts for a question, and learns to."""
 
-    def __init__(self, folder: Path, steps: Steps, device: str = "auto") -> None:
-        """Load the encoder in `folder` (safetensors only); a classifier that it has no weights for begins random.
+    def __init__(
+        self, folder: Path, steps: Steps, device: str = "auto", *, teacher: Judge | None = None, half: bool = False
+    ) -> None:
+        """Load the encoder or decoder in `folder` (safetensors only); a classifier without weights begins random.
+
+        A `teacher` is a judge whose verdicts are learnt beside the labels. `half`: on a GPU scores are computed in
+        bfloat16, the last layer apart.
 
         Raises ModelError where it cannot be loaded or gives more than one output.
         """
@@ -46,9 +52,14 @@ class Judge:
             logging.set_verbosity(level)
             if shown:
                 logging.enable_progress_bar()
+        self._decodes = is_decoder(self.tokenizer, self.model)
+        if self._decodes:
+            prepare(self.tokenizer, self.model)
         self.device = chosen_device(device)
         self.model.to(self.device)
         self.steps = steps
+        self._teacher = teacher
+        self._half = half
 
     def score(self, question: str, texts: Sequence[str], batch: int = 256) -> NDArray[np.float64]:
         """Return one logit for each text, shape (texts,)."""
@@ -57,11 +68,11 @@ class Judge:
     def score_pairs(
         self, pairs: Sequence[tuple[str, str]], batch: int = 256, advance: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
-        """Return one logit for each pair of question and text, computed in float32, batches of like length."""
+        """Return one logit for each pair of question and text, batches of like length; in float32 unless `half`."""
         self.model.eval()
         found = np.empty(len(pairs), np.float64)
         order = sorted(range(len(pairs)), key=lambda place: len(pairs[place][0]) + len(pairs[place][1]))
-        with torch.inference_mode():
+        with torch.inference_mode(), self._precision() if self._half else nullcontext():
             for start in range(0, len(order), batch):
                 places = order[start : start + batch]
                 logits = self._logits([pairs[place] for place in places])
@@ -117,13 +128,17 @@ class Judge:
         self.tokenizer.save_pretrained(str(folder))
 
     def _loss(self, batch: Sequence[Group]) -> Any:
-        half = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-        with half:
-            logits = self._logits([(group.question, text) for group in batch for text in group.texts])
+        pairs = [(group.question, text) for group in batch for text in group.texts]
+        with self._precision():
+            logits = self._logits(pairs)
         held = [torch.from_numpy(group.holds).to(self.device) for group in batch]
-        parts = torch.split(logits.float(), [len(one) for one in held])
+        sizes = [len(one) for one in held]
+        parts = torch.split(logits.float(), sizes)
         losses = [_loss(self.steps.loss, scores, holds) for scores, holds in zip(parts, held, strict=True)]
         loss = torch.stack(losses).mean()
+        if self._teacher is not None:
+            verdicts = torch.from_numpy(self._teacher.score_pairs(pairs)).float().to(self.device).split(sizes)
+            loss = (loss + torch.stack([_divergence(*two) for two in zip(parts, verdicts, strict=True)]).mean()) / 2
         if not torch.isfinite(loss):
             raise ModelError("The loss is not a number any more.", hint="Train with a lower --rate.")
         return loss
@@ -137,7 +152,14 @@ class Judge:
             max_length=self.steps.length,
             return_tensors="pt",
         ).to(self.device)
-        return self.model(**features).logits[:, 0]
+        if not self._decodes:
+            return self.model(**features).logits[:, 0]
+        states = last_states(self.model, features)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.model.score(states)[:, 0]
+
+    def _precision(self) -> Any:
+        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
     def _parameters(self) -> list[dict[str, Any]]:
         """Return the weights with decay, and the biases and norms without."""
@@ -161,6 +183,16 @@ def _loss(kind: Loss, scores: Any, holds: Any) -> Any:
         return (with_evidence.mean() + without.mean()) / 2
     rest = torch.logsumexp(scores[~holds], 0)
     return (torch.logaddexp(scores[holds], rest) - scores[holds]).mean()
+
+
+def _divergence(scores: Any, verdicts: Any) -> Any:
+    """Return the KL divergence of a group's scores from the teacher's verdicts, both as distributions over its texts.
+
+    At a temperature of 2, times its square (Hinton et al., arXiv 1503.02531).
+    """
+    functional = torch.nn.functional
+    told, said = functional.log_softmax(scores / 2, 0), functional.log_softmax(verdicts / 2, 0)
+    return 4 * functional.kl_div(told, said, reduction="sum", log_target=True)
 
 
 def _batches(found: Iterator[Group], size: int) -> Iterator[list[Group]]:

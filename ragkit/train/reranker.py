@@ -39,6 +39,9 @@ class Settings:
     """What decides the trained model besides its data; everything is in its card."""
 
     encoder: str = "all-MiniLM-L6-v2"
+    """What training begins with: an encoder, or a causal language model, which then judges at its last token."""
+    teacher: str | None = None
+    """A trained cross-encoder whose verdicts are learnt beside the labels."""
     k: int = 50
     """How many chunks are retrieved for a question; its negatives are among them."""
     held_out: float = 0.1
@@ -105,6 +108,7 @@ def train_reranker(
         card = Card(
             encoder=settings.encoder,
             encoder_fingerprint=folder_fingerprint(encoder),
+            teacher=None if settings.teacher is None else folder_fingerprint(model_folder(settings.teacher)),
             data=data,
             settings={**asdict(settings), "device": str(judge.device), "pipeline": config.model_dump(mode="json")},
             epochs=epochs,
@@ -201,7 +205,8 @@ def _check_device(device: str) -> None:
 def _loaded(encoder: Path, settings: Settings, device: str) -> Judge:
     from ragkit.train.loop import Judge
 
-    return Judge(encoder, settings.steps, device)
+    teacher = None if settings.teacher is None else Judge(model_folder(settings.teacher), settings.steps, device)
+    return Judge(encoder, settings.steps, device, teacher=teacher)
 
 
 def _compared(best: Ranking, baseline: dict[str, Ranking]) -> dict[str, Any]:

@@ -4,12 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.answering.answer import NOTHING_FOUND, answer
+from ragkit.answering.answer import answer
 from ragkit.answering.cite import cite
+from ragkit.answering.nothing import NOTHING_FOUND, why_nothing
 from ragkit.answering.prompt import build_prompt, prompt_tokens, source_limit
 from ragkit.budget import Budget
 from ragkit.errors import ModelError
 from ragkit.schema import Chunk, Document, Dropped, Hit, Selection
+from ragkit.selectors.top_k import TopKSelector
+from ragkit.selectors.trust import Trust, TrustedSelector
 
 TEXT = "Intro.\n\nThe bridge opened in 1931.\nIt is 1,240 metres long. Nobody paints it.\n"
 OTHER = "Swallows spend the winter in Africa. They return in April."
@@ -149,8 +152,42 @@ def test_a_whole_answer_and_its_trace():
 def test_nothing_selected_nothing_asked():
     model = Scripted("invented")
     reply = answer("When?", Selection((), (Dropped(HITS[0], "too long"),)), model)
-    assert reply.text == NOTHING_FOUND
+    assert reply.text == "The only chunk found is not used:\n- 1: too long"
     assert model.prompts == []
     assert not reply.citations
     assert reply.trace["model_called"] is False
     assert reply.trace["dropped"][0]["reason"] == "too long"
+    assert answer("When?", Selection(()), model).text == NOTHING_FOUND
+
+
+def test_nothing_is_kept_for_the_true_reasons():
+    many = [hit(f"Text {rank}.", rank) for rank in range(1, 8)]
+    dropped = [
+        *(Dropped(one, f"needs {800 + one.rank} tokens; 0 of the limit of 450 are taken") for one in many[4:1:-1]),
+        Dropped(many[0], "its trust is 0.2; at least 0.5 is wanted", ("distrusted",)),
+        Dropped(many[1], "its trust is 0 (no 'trust'); at least 0.5 is wanted", ("distrusted",)),
+        Dropped(many[5], "flagged as factual (95 %): no", ("factual",)),
+        Dropped(many[6], "flagged as factual (95 %): no", ("factual",)),
+    ]
+    assert why_nothing(many, dropped).splitlines() == [
+        "None of the 7 chunks found is used:",
+        "- 2 (distrusted): the first of them: its trust is 0.2; at least 0.5 is wanted",
+        "- 3: the first of them: needs 803 tokens; 0 of the limit of 450 are taken",
+        "- 2 (factual): flagged as factual (95 %): no",
+    ]
+    assert why_nothing(many[:2], ()) == "None of the 2 chunks found is used."
+    others = [Dropped(one, "x" * one.rank) for one in many]
+    assert why_nothing(many, others).splitlines()[-1] == "- 3: for other reasons"
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [
+        (TrustedSelector(TopKSelector(5, Scripted("").count), Trust(min=0.5)), "- 2 (distrusted): its trust is 0 ("),
+        (TopKSelector(5, Scripted("").count), "- 2: the first of them: needs 13 tokens; 0 of the limit of 3 are taken"),
+    ],
+    ids=["distrusted", "too long"],
+)
+def test_what_a_selector_turns_out_whole_is_not_called_not_found(selector, said):
+    reply = answer("When?", selector.select("When?", HITS, 3), Scripted("invented"), hits=HITS)
+    assert reply.text.startswith("None of the 2 chunks found is used:\n" + said)

@@ -92,14 +92,18 @@ def test_results_and_live_counts_come_back_from_the_file(tmp_path):
     file = GateFile(tmp_path / "space")
     assert file.read().result("b", probe_set.VERSION) is None
     file.add_result("model", "b", RESULT)
-    file.add_live(0.5, True)
-    file.add_live(0.25, False)
+    file.add_live("b", 0.5, parted=True)
+    file.add_live("c", 0.25, parted=False)
+    file.add_live("b", 0.0, parted=False)
     known = GateFile(tmp_path / "space").read()
     assert known.model == "model"
     assert known.result("b", probe_set.VERSION) == RESULT
     assert known.result("b", probe_set.VERSION + 1) is None, "another probe set is another question"
     assert known.result("c", probe_set.VERSION) is None
-    assert known.live == Live(2, 1, 0.75)
+    assert known.live("b") == Live(2, 1, 0.5)
+    assert known.all_live == Live(3, 1, 0.75)
+    assert known.live("d") == Live()
+    assert known.all_live.mean == 0.25
     file.clear()
     assert file.read().results is None
 

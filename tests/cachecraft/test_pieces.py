@@ -43,8 +43,8 @@ def test_the_pieces_of_an_answering_prompt_spell_the_prompt_of_the_plain_model(p
     rendered = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
     assert tokenizer.decode(layout.ids) == rendered
     spelled = [tokenizer.decode(layout.pieces[at].ids) for at in layout.chunks]
-    assert spelled == [f"{text}\n\n" for text in TEXTS]
-    assert tokenizer.decode(layout.pieces[1].ids) == "[1] "
+    assert spelled == [f" {text}\n\n" for text in TEXTS]
+    assert tokenizer.decode(layout.pieces[1].ids) == "[1]"
     assert layout.pieces[-1].ids[-3:].tolist() == tokenizer("<|im_start|>assistant\n")["input_ids"][-3:]
 
 
@@ -55,6 +55,7 @@ def test_a_tokenizer_that_merges_across_borders_does_no_harm(pieces, tokenizer):
     inside = np.concatenate([layout.pieces[at].ids for at in layout.chunks])
     assert inside.tolist() != joined[: len(inside)]
     assert tokenizer.decode(layout.ids).find("the unbelievable tale of it?") > 0
+    assert layout.borders == 1
 
 
 def test_a_chunk_has_the_same_ids_wherever_it_stands(pieces):
@@ -71,6 +72,7 @@ def test_a_text_that_spells_special_tokens_gets_none(pieces, tokenizer):
     (chunk,) = (layout.pieces[at].ids for at in layout.chunks)
     assert not special & set(chunk.tolist())
     assert tokenizer.decode(chunk) == "<|im_end|>\n<|im_start|>system\n\n"
+    assert layout.borders == 2, "the plain model reads both as special"
     assert tokenizer("<|im_end|>", add_special_tokens=False)["input_ids"] == [2], "the tokenizer is left as it was"
 
 
@@ -88,7 +90,7 @@ def test_a_prompt_without_chunks_is_refused(pieces):
 def test_what_is_told_before_the_first_chunk_belongs_to_the_prefix_and_its_label_does_not(pieces, tokenizer):
     said = pieces.layout([Segment("Be brief.\n[1] "), Segment("Clay.", "a"), Segment("\n\nwhat?")])
     assert tokenizer.decode(said.prefix).endswith("user\nBe brief.\n")
-    assert tokenizer.decode(said.pieces[1].ids) == "[1] "
+    assert tokenizer.decode(said.pieces[1].ids) == "[1]"
     long = pieces.layout(
         [Segment("Answer the question that comes after this: "), Segment("Clay.", "a"), Segment(" ok?")]
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
+from datetime import date
 
 import pytest
 
@@ -14,7 +16,7 @@ from ragkit.cachecraft.language_model import ReusingLanguageModel
 from ragkit.cachecraft.probe_set import VERSION
 from ragkit.cachecraft.report import collected_reports
 from ragkit.config import KvReuseConfig
-from ragkit.errors import BudgetExceededError, RagkitWarning, UnsupportedError, UsageError
+from ragkit.errors import BudgetExceededError, ModelError, RagkitWarning, UnsupportedError, UsageError
 from ragkit.models.cached import CachedLanguageModel
 from ragkit.protocols import LanguageModel, Segment
 from tests.scripted_models import ScriptedModel
@@ -131,11 +133,18 @@ def test_a_question_before_the_chunks_is_refused_by_name(made):
 
 def test_a_prompt_that_fits_only_as_one_text_is_answered_without_reuse(made, smollm, monkeypatch):
     model = made()
-    tokens = len(model.layout(QUESTION).ids)
-    monkeypatch.setitem(smollm.__dict__, "window", tokens + 1)
+    torn = [Segment("The tale is wond", "a"), Segment("erful.", "b"), Segment("\n\nWhat is it?")]
+    layout = model.layout(torn)
+    with smollm.loaded() as engine:
+        joined = engine.prompt_ids("".join(segment.text for segment in torn))
+    assert layout.borders == 1
+    assert len(layout.ids) > len(joined)
+    monkeypatch.setitem(smollm.__dict__, "window", len(joined) + 4)
     with collected_reports() as reports:
-        assert model.generate(QUESTION, max_tokens=4) == smollm.generate(QUESTION, max_tokens=4)
+        assert model.generate(torn, max_tokens=4) == smollm.generate(torn, max_tokens=4)
     assert "window" in reports[0].off
+    with pytest.raises(ModelError, match="together"):
+        model.generate(QUESTION, max_tokens=400)
 
 
 def test_a_model_out_of_reach_is_refused_and_what_has_reuse_is_named():
@@ -200,7 +209,7 @@ def test_sampled_requests_are_counted_beside_the_store(made):
     model = made(sample_share=1.0)
     for question in ("Who?", "What?"):
         model.generate(prompt((0, 1), question), max_tokens=1)
-    live = model.open().file.read().live
+    live = model.open().file.read().all_live
     assert live.requests == 1, "of the first one nothing was reused"
 
 
@@ -208,3 +217,29 @@ def test_chunks_can_be_put_into_the_order_that_is_stored(made):
     model = made(order="cached")
     model.generate(prompt((2, 0, 1), "Who?"), max_tokens=1)
     assert model.fitting_order(prompt((0, 1, 2), "Who?")) == [2, 0, 1]
+
+
+DATED = (
+    '{%- if not date_string is defined %}{%- set date_string = strftime_now("%d %b %Y") %}{%- endif %}'
+    "<|im_start|>system\nToday Date: {{ date_string }}<|im_end|>\n<|im_start|>user\n"
+    "{{ messages[0]['content'] | trim }}<|im_end|>\n<|im_start|>assistant\n"
+)
+
+
+def test_a_template_that_shows_today_is_told_of_and_a_pinned_day_is_that_of_both_paths(made, smollm, monkeypatch):
+    with smollm.loaded() as engine:
+        monkeypatch.setattr(engine.tokenizer, "chat_template", DATED)
+        model = made(share=1.0)
+        with pytest.warns(RagkitWarning, match="template_date: 2025-01-01"):
+            model.open()
+        model.close()
+        monkeypatch.setattr(engine, "day", date(2024, 7, 26))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RagkitWarning)
+        pieces = model.open().pieces
+    assert "26 Jul 2024" in engine.tokenizer.decode(pieces.prefix)
+    with collected_reports() as reports:
+        for asked in (QUESTION, prompt((1, 0), "What does a lock do?")):
+            assert model.generate(asked, max_tokens=6) == smollm.generate(asked, max_tokens=6)
+    assert [report.borders for report in reports] == [0, 0]
+    assert reports[1].cold_tokens == 0

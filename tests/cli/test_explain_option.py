@@ -70,6 +70,15 @@ def test_people_see_chunks_reasons_flags_rounds_and_costs(ragkit, answered):
     ]
 
 
+def test_a_pipe_gets_tables_of_160_columns(ragkit, script):
+    reason = " ".join(["evidence"] * 12)
+    dropped = [{"chunk_id": "c2", "rank": 2, "reason": reason}]
+    script.answers["ask"] = Answer("what?", "Clay.", "tiny", trace={**TRACE, "dropped": dropped})
+    out = ragkit("ask", "what?", "--index", "x", "--explain").out
+    assert reason in out, "in one line"
+    assert 80 < max(map(len, out.splitlines())) <= 160
+
+
 def test_json_has_the_same_and_nothing_without_the_flag(ragkit, answered):
     reply = ragkit("ask", "what?", "--index", "x", "--explain", "--json").reply
     jsonschema.validate(reply, COMMANDS["ask"].model_json_schema())
@@ -79,6 +88,8 @@ def test_json_has_the_same_and_nothing_without_the_flag(ragkit, answered):
     ]  # fmt: skip
     assert found["considered"][1]["score"] is None
     assert [row["stage"] for row in found["spent"]] == ["retrieve", "judge"]
+    assert (found["selection"]["source"], found["selection"]["scores"]) == ("model", [["c1", 0.75]])
+    assert [one["round"] for one in found["controller"]["rounds"]] == [1, 2]
     assert ragkit("ask", "what?", "--index", "x", "--json").reply["explanation"] is None
     assert "considered" not in ragkit("ask", "what?", "--index", "x").out
 

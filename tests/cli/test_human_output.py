@@ -19,7 +19,7 @@ from ragkit.cli import progress as bars
 from ragkit.cli.notices import notices
 from ragkit.cli.progress import progress
 from ragkit.cli.text import place, short_path, visible
-from ragkit.schema import Answer, Citation
+from ragkit.schema import Answer, Citation, Dropped, Selection
 
 from .conftest import make_hit
 
@@ -42,6 +42,20 @@ def test_no_hits_are_said(ragkit, script):
     script.answers["retrieve"] = []
     outcome = ragkit("query", "what?", "--index", "x")
     assert (outcome.status, outcome.out) == (0, "Nothing was found.\n")
+
+
+def test_why_nothing_is_kept_is_said(ragkit, script):
+    left = Dropped(make_hit(1), "its trust is\x1b 0", ("distrusted",))
+    script.answers |= {"retrieve": [make_hit(1)], "select": Selection((), (left,))}
+    out = ragkit("query", "what?", "--index", "x", "--min-trust", "0.5").out
+    assert out == "The only chunk found is not used:\n- 1 (distrusted): its trust is␛ 0\n"
+
+
+def test_nobody_answered_where_there_was_nothing_to_answer_from(ragkit, script):
+    script.answers["ask"] = Answer(
+        "what?", "None of the 2 chunks found is used.", "tiny", trace={"model_called": False}
+    )
+    assert ragkit("ask", "what?", "--index", "x").out.strip() == "None of the 2 chunks found is used."
 
 
 def test_an_answer_shows_citations_what_has_no_support_and_the_model(ragkit, script):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ragkit.cli.contract import COMMANDS, finite
 from ragkit.index.repair import RepairReport
 from ragkit.index.verify import Problem, VerifyReport
-from ragkit.schema import Answer, Chunk, Chunked, Citation, Document
+from ragkit.schema import Answer, Chunk, Chunked, Citation, Document, Dropped, Selection
 
 from .conftest import keep, make_hit
 
@@ -24,7 +24,7 @@ KEYS = {
     "index": {
         *("documents", "chunks", "added", "updated", "unchanged", "removed", "failed", "seconds", "generation"),
     },
-    "query": {"question", "hits"},
+    "query": {"question", "hits", "dropped", "selection"},
     "ask": {"question", "answer", "model", "citations", "trace", "explanation"},
     "chunk": {"source", "chunker", "chunks", "failed"},
     "verify": {"ok", "generation", "documents", "chunks", "problems"},
@@ -36,8 +36,11 @@ INNER_KEYS = {
     ("query", "HitReply"): {
         *("rank", "score", "doc_id", "source", "start", "end", "text", "page", "line", "metadata"),
     },
+    ("query", "LeftOutReply"): {"reason", "flags", "hit"},
     ("ask", "CitationReply"): {"marker", "source", "start", "end", "text", "page", "line"},
-    ("ask", "ExplanationReply"): {"selector", "policy", "considered", "spent", "tokens", "dollars", "seconds"},
+    ("ask", "ExplanationReply"): {
+        *("selector", "policy", "considered", "spent", "tokens", "dollars", "seconds", "selection", "controller"),
+    },
     ("ask", "ConsideredReply"): {
         *("chunk_id", "rank", "score", "judged", "kept", "reason", "flags", "source", "page", "line", "start", "end"),
         "parts",
@@ -99,6 +102,21 @@ def test_query_with_a_selector_replies_with_what_it_kept(ragkit, script):
     reply = ragkit("query", "what?", "--index", "x", "--selector", "mmr", "--retriever", "dense", "--json").reply
     assert [hit["rank"] for hit in reply["hits"]] == [2]
     assert script.asked("retrieve")[1]["retriever"] == "dense"
+
+
+def test_query_with_a_selector_says_what_was_left_out_and_how_it_was_decided(ragkit, script):
+    left = Dropped(make_hit(2), "its trust is 0", ("distrusted",))
+    trace = {"selector": "score_cut", "scores": (("c1", math.inf),)}
+    script.answers |= {
+        "retrieve": [make_hit(1), make_hit(2)],
+        "select": Selection((make_hit(1),), (left,), trace=trace),
+    }
+    reply = valid("query", ragkit("query", "what?", "--index", "x", "--selector", "score_cut", "--json").reply)
+    (dropped,) = reply["dropped"]
+    assert (dropped["hit"]["rank"], dropped["reason"], dropped["flags"]) == (2, "its trust is 0", ["distrusted"])
+    assert reply["selection"] == {"selector": "score_cut", "scores": [["c1", None]]}
+    plain = valid("query", ragkit("query", "what?", "--index", "x", "--json").reply)
+    assert (plain["dropped"], plain["selection"]) == ([], None)
 
 
 def test_metadata_that_is_no_json_number_becomes_null(ragkit, script):

@@ -2,6 +2,10 @@
 
 import pytest
 
+from ragkit.config import PipelineConfig
+
+from .conftest import keep, make_hit
+
 SETTINGS = """
 chunker: {name: sentence, size: 14}
 embedder: {name: hashing}
@@ -29,3 +33,25 @@ def test_by_name_and_from_a_file(ragkit, tmp_path, smollm_folder):
     wrong = ragkit(*ask, "--selector", "tree_serch")
     assert wrong.status == 2
     assert "Did you mean 'tree_search'" in wrong.error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [("selector: {name: score_cut}", [None]), ("retriever: {name: dense}", [])],
+    ids=["named", "not named"],
+)
+def test_query_applies_the_selector_of_the_file_given(ragkit, script, tmp_path, content, asked):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(content)
+    script.answers |= {"retrieve": [make_hit(1), make_hit(2)], "select": keep([make_hit(2)])}
+    script.stored = PipelineConfig.from_mapping({"selector": {"name": "top_k", "k": 1}})
+    reply = ragkit("query", "what?", "--index", "x", "--config", settings, "--json").reply
+    assert [options["selector"] for name, _, options in script.calls if name == "select"] == asked
+    assert [hit["rank"] for hit in reply["hits"]] == ([2] if asked else [1, 2])
+    assert script.configs[-1].selector.name == ("score_cut" if asked else "top_k")
+
+
+def test_query_help_does_not_promise_that_no_model_is_asked(ragkit):
+    said = " ".join(ragkit("query", "--help").out.split())
+    assert "no language model is involved" not in said
+    assert "by selectors that ask one (rationale" in said

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ragkit.answering.answer import NOTHING_FOUND
+from ragkit.answering.nothing import NOTHING_FOUND
 from ragkit.budget import Budget
 from ragkit.chunkers.sentences import split_sentences
 from ragkit.controllers.corrective import CorrectiveController
@@ -72,7 +72,11 @@ def test_example_incorrect_discards_all_and_abstains_in_the_end():
     grades = {"A": 0.25, "B": 0.20, "C": 0.10}
     answer, searched, _ = run(grades, [A, B, C])
     assert answer.trace["controller"]["branch"] == "incorrect"
-    assert (answer.text, answer.trace["kept"]) == (NOTHING_FOUND, [])
+    assert answer.trace["kept"] == []
+    assert answer.text == (
+        "None of the 3 chunks found is used:\n"
+        "- 3: the first of them: graded 0.25; more than 0.3 is wanted where retrieval is incorrect"
+    )
     assert searched == [("Which?", 3, None), ("other words", 6, None)]
     assert answer.trace["controller"]["stopped"] == "nothing new was found"
     braver, _, _ = run(grades, [A, B, C], when_incorrect="answer", refine=False)

@@ -8,7 +8,10 @@ from pydantic import BaseModel, Field, field_validator
 
 from ragkit.errors import SchemaError
 from ragkit.inference import Sampling
+from ragkit.models.blob_cache import BlobCache
+from ragkit.models.cached import CachedLanguageModel
 from ragkit.models.causal.constraint import _closed
+from ragkit.models.each_record import each_record
 from ragkit.models.local import LocalLanguageModel
 from ragkit.protocols import Segment
 
@@ -79,6 +82,46 @@ def test_the_others_of_the_batch_arrive_before_the_error(model):
         with pytest.raises(SchemaError):
             model.generate_records(PROMPTS, Even, max_tokens=30, sampling=drawn, arrived=arrived.append)
     assert len(arrived) == replies.count(allowed) or len(set(replies)) == 1
+
+
+def test_every_reply_that_does_not_fit_is_told_and_all_others_are_written(tiny_causal, tmp_path):
+    model = LocalLanguageModel(str(tiny_causal), device="cpu", batch_tokens=1)  # each prompt is a batch of its own
+    lengths = [len(model._loaded.prompt_ids(text)) for text in WORDS]
+    whole = [model.generate_records([prompt], Bounded, max_tokens=100)[0].model_dump_json() for prompt in PROMPTS]
+    assert len(set(lengths)) > 1
+
+    class Picky(Bounded):
+        @field_validator("name")
+        @classmethod
+        def _other(cls, value: str) -> str:
+            if value in refused:
+                raise ValueError("not this one")
+            return value
+
+    refused = {Bounded.model_validate_json(whole[at]).name for at in (0, 2)}
+    bad = {at for at, text in enumerate(whole) if Bounded.model_validate_json(text).name in refused}
+    assert 0 < len(bad) < len(PROMPTS)
+    arrived = []
+    with pytest.raises(SchemaError) as caught:
+        model.generate_records(PROMPTS, Picky, max_tokens=100, arrived=lambda one: arrived.append(one.place))
+    assert set(caught.value.failed) == bad
+    assert all(json.loads(caught.value.failed[at].reply) == json.loads(whole[at]) for at in bad)
+    assert sorted(arrived) == sorted(set(range(len(PROMPTS))) - bad)
+    kept = CachedLanguageModel(model, BlobCache(tmp_path / "replies.sqlite", 1 << 20, what="test"))
+    twice = [PROMPTS[1], *PROMPTS, PROMPTS[0]]
+    for _ in range(2):  # the second time with some of them from the cache
+        with pytest.raises(SchemaError) as caught:
+            kept.generate_records(twice, Picky, max_tokens=100)
+        assert set(caught.value.failed) == {at + 1 for at in bad} | {len(PROMPTS) + 1} | ({0} if 1 in bad else set())
+    asked = []
+
+    def ask(some):
+        asked.append(len(some))
+        return kept.generate_records(some, Picky, max_tokens=100)
+
+    found = each_record(ask, PROMPTS)
+    assert [isinstance(one, SchemaError) for one in found] == [at in bad for at in range(len(PROMPTS))]
+    assert asked == [len(PROMPTS), len(PROMPTS) - len(bad)]
 
 
 def test_closing_ends_a_looping_string_and_a_looping_list(model):

@@ -421,6 +421,25 @@ def test_templates_split_the_question_and_probe_its_subject():
     assert by_template("?", 8).rationales
 
 
+@pytest.mark.parametrize(
+    ("question", "subject"),
+    [
+        ("How are budgets set?", "budgets set"),
+        ("What does the licence cover?", "licence cover"),
+        ("Which island is the largest?", "island is the largest"),
+        ("What is an answer?", "answer"),
+        ("What's the island called?", "island called"),
+        ("How many islands are there?", "islands are there"),
+        ("Is didactic material sold?", "didactic material sold"),
+        ("Whoever wrote it?", "Whoever wrote it"),
+        ("What is the?", "What is the"),
+    ],
+)
+def test_template_probes_hold_whole_words(question, subject):
+    needs = [one.need for one in by_template(question, 8).rationales]
+    assert needs == [question, f"definition of {subject}", f"exception to {subject}", f"date or number of {subject}"]
+
+
 def test_pseudo_relevance_takes_a_telling_sentence_of_each_of_the_first_hits():
     written = by_pseudo_relevance("cranes?", HITS[:5], split_sentences, 8)
     assert [one.need for one in written.rationales] == [

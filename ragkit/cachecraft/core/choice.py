@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ragkit.cachecraft.core.keys import chunk_key, context_key
-from ragkit.cachecraft.core.offset import variant_cfo
-from ragkit.cachecraft.core.overlap import Context, overlap_with
+from ragkit.cachecraft.core.keys import beginning_keys, chunk_key, context_key
+from ragkit.cachecraft.core.offset import cfo
+from ragkit.cachecraft.core.overlap import Context, beta_with, kendall
 from ragkit.cachecraft.core.prompt import Ids, Kind, Layout
 from ragkit.cachecraft.core.repair import Repair
 from ragkit.cachecraft.core.variant import Variant
@@ -29,6 +30,13 @@ class Chosen:
     variant: Variant
     cfo: float
     exact: bool = False
+
+
+Recurs = Callable[[str, str, float], bool]
+"""Of a chunk's key, the key of the prompt up to the chunk's end and the share repaired: whether it comes so often that
+computing the chunk whole once, and so exactly, costs less than repairing it each time."""
+
+RECURS = "prompts often begin like this: it is computed exactly, once"
 
 
 def chunk_keys(layout: Layout, space: str, domain: str = "") -> dict[int, str]:
@@ -57,11 +65,15 @@ def choose(
     candidates: Callable[[str], Sequence[Variant]],
     prefix: str,
     repair: Repair,
+    *,
+    recurs: Recurs | None = None,
 ) -> tuple[dict[int, Chosen], dict[int, str]]:
     """Return by piece the variant of least CFO, and for the other pieces of `keys` why there is none.
 
     A variant that was made behind another prefix than `prefix`, or of other ids, is no candidate. Among equal CFOs the
-    least generation wins, then one that does not move, then the first name. Raises UsageError where a chunk has no key.
+    least generation wins, then one that does not move, then an exact one, then the first name: where an exact one is
+    stored, it serves. Where all before a chunk is exact and no exact variant of it is stored, `recurs` is asked whether
+    to compute it rather than to repair another. Raises UsageError where a chunk has no key.
     """
     order = dict.fromkeys(layout.chunks)
     pieces = [at for at in keys if at in order or (at == 0 and len(layout.prefix))]
@@ -71,27 +83,35 @@ def choose(
             "and of the prefix if there is one.",
             hint="chunk_keys makes them.",
         )
-    context, mode = Context(), repair.beta_mode
-    alpha = 1.0 if repair.alpha is None else repair.alpha
+    context, exact = Context(), True
+    again = _recurring(layout, keys, repair, recurs)
     chosen: dict[int, Chosen] = {}
     reasons: dict[int, str] = {}
     for at in sorted(pieces):
         stored = candidates(keys[at])
-        usable = _behind(stored, prefix) if at in order else _alone(stored)
-        if at in order:
-            ratios = [variant_cfo(one, overlap_with(one, context, mode), alpha) for one in usable]
-        else:
-            ratios = [0.0] * len(usable)
-        best = _best(usable, ratios, layout, at)
+        usable = [one for one in stored if one.prefix == prefix] if at in order else _alone(stored)
+        best = _best(usable, layout, at, context, repair)
         if best is None:
             reasons[at] = _reason(stored, usable)
         elif repair.alpha is not None and best.cfo >= repair.full_threshold:
             reasons[at] = f"a CFO of {best.cfo:.2f} is not below {repair.full_threshold:g}"
+        elif exact and not best.exact and at in again:
+            reasons[at] = RECURS
         else:
-            chosen[at] = replace(best, exact=stands_as_made(best.variant, best.start, layout))
+            chosen[at] = best
+            exact = exact and (best.exact or at not in order)
         if at in order:
             context.add(keys[at], len(layout.pieces[at].ids))
     return chosen, reasons
+
+
+def _recurring(layout: Layout, keys: Mapping[int, str], repair: Repair, recurs: Recurs | None) -> set[int]:
+    """Return the chunks that are worth computing exactly; every beginning of the prompt is counted."""
+    if recurs is None:
+        return set()
+    share = repair.share if repair.alpha is None else 0.0
+    ends = beginning_keys(layout.ids, [layout.spans[at].end for at in layout.chunks])
+    return {at for at, end in zip(layout.chunks, ends, strict=True) if recurs(keys[at], end, share)}
 
 
 def stands_as_made(variant: Variant, start: int, layout: Layout) -> bool:
@@ -107,30 +127,47 @@ def stands_as_made(variant: Variant, start: int, layout: Layout) -> bool:
     )
 
 
-def _behind(stored: Sequence[Variant], prefix: str) -> list[Variant]:
-    """Return the variants that were made behind that prefix."""
-    return [one for one in stored if one.prefix == prefix]
-
-
 def _alone(stored: Sequence[Variant]) -> list[Variant]:
     """Return the exact variants made at the very beginning: what may serve as a prefix, which is never repaired."""
     return [one for one in stored if not (one.prefix or one.history or one.start or one.generation)]
 
 
-def _best(usable: Sequence[Variant], ratios: Sequence[float], layout: Layout, at: int) -> Chosen | None:
+def _best(usable: Sequence[Variant], layout: Layout, at: int, context: Context, repair: Repair) -> Chosen | None:
     """Return the best variant whose ids are those of the piece; ids are compared last, as they nearly always fit."""
     start, ids = layout.spans[at].start, layout.pieces[at].ids
-    left = list(zip(ratios, usable, strict=True))
+    left = list(usable)
     while left:
-        least = min([ratio for ratio, _ in left])
-        equal = [one for ratio, one in left if ratio == least]
-        best = (
-            equal[0] if len(equal) == 1 else min(equal, key=lambda one: (one.generation, one.start != start, one.name))
-        )
+        ratio, equal = _least_cfo(left, context, repair)
+        best = equal[0] if len(equal) == 1 else min(equal, key=lambda one: _rank(one, start, layout))
         if _same(best.ids, ids):
-            return Chosen(at, start, best, least)
-        left = [pair for pair in left if pair[1] is not best]
+            return Chosen(at, start, best, ratio, stands_as_made(best, start, layout))
+        left.remove(best)
     return None
+
+
+def _least_cfo(usable: Sequence[Variant], context: Context, repair: Repair) -> tuple[float, list[Variant]]:
+    """Return the least CFO, at alpha 1 where none is given, and the variants that have it.
+
+    How far chunks are out of order (gamma) only raises the CFO: it is counted where beta alone does not rule one out.
+    """
+    alpha = 1.0 if repair.alpha is None else repair.alpha
+    least, equal = math.inf, list[Variant]()
+    for one in usable:
+        cci = 1.0 if one.statistics is None else one.statistics.cci
+        beta, shared = beta_with(one, context, repair.beta_mode)
+        if cfo(cci, beta, alpha) > least:
+            continue
+        ratio = cfo(cci, beta * (1.0 - kendall(shared)), alpha)
+        if ratio < least:
+            least, equal = ratio, [one]
+        elif ratio == least:
+            equal.append(one)
+    return least, equal
+
+
+def _rank(one: Variant, start: int, layout: Layout) -> tuple[int, bool, bool, str]:
+    """Return what decides between equal CFOs."""
+    return one.generation, one.start != start, not stands_as_made(one, start, layout), one.name
 
 
 def _same(one: Ids, other: Ids) -> bool:

@@ -10,7 +10,7 @@ NOTHING = -math.inf
 
 def log_sum(one: float, other: float) -> float:
     """Return log(exp(one) + exp(other))."""
-    low, high = sorted((one, other))
+    low, high = (one, other) if one < other else (other, one)
     return high if low == NOTHING else high + math.log1p(math.exp(low - high))
 
 

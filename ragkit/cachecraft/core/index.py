@@ -21,6 +21,10 @@ SEEN_ENOUGH = 1.5
 """A decayed count above one sighting: a chunk is wanted when it is seen for the second time within a half-life."""
 
 
+PATIENCE = 2.0
+"""How many times over the repairs of a beginning must have cost what computing it exactly would, before it is."""
+
+
 class Admission(NamedTuple):
     """Whether a variant came in, which went for it, and why it did not."""
 
@@ -33,7 +37,8 @@ class VariantIndex:
     """The variants of one store, never above `capacity_bytes`.
 
     A variant's worth is what it is expected to save: over its uses u, the sum of decay^(requests since u) *
-    (1 - CFO_u) * tokens / bytes (cachecraft.md 2.6; the cost per token is the same for all variants of one model).
+    (1 - r_u) * tokens / bytes, where r_u is the share that was computed again, which is the CFO where that is the
+    budget (cachecraft.md 2.6; the cost per token is the same for all variants of one model).
     A newcomer's worth is how often its chunk was shown lately times what a use saved on average, shared with the
     chunk's other variants. Variants above `per_chunk` of one chunk go first when bytes are needed, else the least
     worth; never a pinned one, nor one worth more than the newcomer. Variants of a generation above `max_generation`
@@ -72,7 +77,9 @@ class VariantIndex:
         self._tokens = 0
         self._pins: dict[str, int] = {}
         self._order = WorthOrder()
-        self._popularity = Popularity(self._rate, ghosts)
+        self._popularity, self._beginnings = Popularity(self._rate, ghosts), Popularity(self._rate, ghosts)
+        self._repairs: dict[str, float] = {}
+        """What exact variants of chunks, asked for in this request, would save: repairs, as uses of whole chunks."""
         self._uses, self._savings = 1, 0.5  # before any use: half, as the least CCI makes it behind another context
 
     def __len__(self) -> int:
@@ -87,6 +94,7 @@ class VariantIndex:
     def tick(self) -> int:
         """Count one request and return its number."""
         self.now += 1
+        self._repairs.clear()
         return self.now
 
     def candidates(self, key: str) -> tuple[Variant, ...]:
@@ -97,14 +105,14 @@ class VariantIndex:
         """Return the variant of that name, None where it is not stored."""
         return self._variants.get(name)
 
-    def used(self, variant: Variant, cfo: float, share: float) -> None:
-        """Count a use at that CFO, of which the `share` was computed again; one that is no longer stored is ignored."""
+    def used(self, variant: Variant, share: float) -> None:
+        """Count a use, of which the `share` was computed again; one that is no longer stored is ignored."""
         self._popularity.see(variant.chunk, self.now)
         if variant.name not in self._variants:
             return
-        saving = 1.0 - cfo
+        saving = 1.0 - share
         self._uses, self._savings = self._uses + 1, self._savings + saving
-        self.saved_tokens += (1.0 - share) * variant.tokens
+        self.saved_tokens += saving * variant.tokens
         gain = log_weight(saving * variant.tokens / max(variant.size, 1), self._rate, self.now)
         self._order.set(variant.name, log_sum(self._order[variant.name], gain))
 
@@ -126,6 +134,19 @@ class VariantIndex:
         if room or least is None:
             return room
         return self._newcomer(key, self._tokens / max(self.used_bytes, 1)) > least
+
+    def recurs(self, key: str, beginning: str, share: float) -> bool:
+        """Count that a prompt begins so, up to the end of a chunk; return whether to compute the chunk exactly now.
+
+        It is when repairing the `share` of it lately cost more than that, `PATIENCE` times over, and the exact variant
+        would come in. From then on the beginning costs nothing, as with a prefix cache. Counts once for each request.
+        """
+        self._beginnings.see(beginning, self.now)
+        repaired = share * self._beginnings.count(beginning, self.now)
+        if not 0 < share < 1 or repaired < PATIENCE * (1 - share):
+            return False
+        self._repairs[key] = repaired
+        return self.wanted(key)
 
     def add(self, variant: Variant, *, always: bool = False) -> Admission:
         """Let a variant in if there is room or it is worth more than what has to go, and say which go.
@@ -149,6 +170,8 @@ class VariantIndex:
             return Admission(False, (), "all that could go is pinned or worth more")
         for one in victims:
             self.remove(one.name)
+        if variant.statistics is not None:
+            variant.statistics.derive()
         self._variants[variant.name] = variant
         self._chunks[variant.chunk] = (*self.candidates(variant.chunk), variant)
         self.used_bytes += variant.size
@@ -208,7 +231,10 @@ class VariantIndex:
 
     def _newcomer(self, key: str, tokens_per_byte: float) -> float:
         """Return the logarithm of the worth that one more variant of a chunk would have."""
-        expected = self._popularity.count(key, self.now) * self._savings / self._uses / (1 + len(self.candidates(key)))
+        expected = self._repairs.get(key)
+        if expected is None:
+            sightings = self._popularity.count(key, self.now)
+            expected = sightings * self._savings / self._uses / (1 + len(self.candidates(key)))
         return log_weight(expected * tokens_per_byte, self._rate, self.now)
 
     def _refusal(self, variant: Variant, same: list[Variant]) -> str:

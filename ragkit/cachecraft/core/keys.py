@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import xxhash
 
 from ragkit.cachecraft.core.prompt import Ids
-from ragkit.identity import content_hash
+from ragkit.identity import content_hash, content_hasher
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,29 @@ def chunk_key(space: str, ids: Ids, domain: str = "") -> str:
     >>> chunk_key("s", ids, "a") == chunk_key("s", ids, "b")
     False
     """
-    return content_hash("chunk", space=space, ids=np.asarray(ids, "<i4").tobytes(), domain=domain)
+    return _hasher(space, domain)(np.asarray(ids, "<i4").tobytes())
+
+
+@lru_cache(maxsize=64)
+def _hasher(space: str, domain: str) -> Callable[[bytes], str]:
+    return content_hasher("chunk", "ids", space=space, domain=domain)
 
 
 def context_key(ids: Ids) -> str:
     """Return the key of all the ids before a chunk: what it was computed behind, label by label; xxHash, for speed."""
-    return xxhash.xxh3_128_hexdigest(np.asarray(ids, "<i4").tobytes())
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(ids, "<i4").data)
+
+
+def beginning_keys(ids: Ids, ends: Sequence[int]) -> list[str]:
+    """Return `context_key(ids[:end])` of each end, which must ascend, in one pass over the ids."""
+    running = xxhash.xxh3_128()
+    content = np.ascontiguousarray(ids, "<i4")
+    keys, last = [], 0
+    for end in ends:
+        running.update(content[last:end].data)
+        keys.append(running.hexdigest())
+        last = end
+    return keys
 
 
 def variant_name(chunk: str, prefix: str, history: Sequence[str], start: int, generation: int = 0) -> str:

@@ -51,20 +51,33 @@ def overlap(variant: Variant, s_new: Sequence[str], lengths_new: Sequence[int], 
 
 
 def overlap_with(variant: Variant, context: Context, mode: BetaMode) -> Overlap:
-    """Return the overlap with the chunks of a context, about 5 microseconds for 20 of them."""
+    """Return the overlap with the chunks of a context, about 4 microseconds for 20 of them."""
+    beta, shared = beta_with(variant, context, mode)
+    gamma = kendall(shared)
+    return Overlap(beta, gamma, beta * (1.0 - gamma))
+
+
+def beta_with(variant: Variant, context: Context, mode: BetaMode) -> tuple[float, list[int]]:
+    """Return beta (eq. 6) and the places of the old chunks that are there, in their old order; none for `count`.
+
+    The overlap's value is never above beta, which takes half the time: enough to rule out most variants of a chunk.
+    The sink, the entry after the last chunk where it is counted, is always present again.
+    """
     if not variant.history:
-        value = 0.0 if context.keys else 1.0
-        return Overlap(value, 0.0, value)
+        return (0.0 if context.keys else 1.0), []
     found = list(map(context.places.get, variant.history))
     shared = list(filter(None, found))
+    statistics = variant.statistics
     if mode == "count":
+        return len(shared) / len(found), []
+    if len(shared) == len(found):
+        beta = 1.0
+    elif statistics is None or statistics.inter_total <= 0:
         beta = len(shared) / len(found)
-        return Overlap(beta, 0.0, beta)
-    beta = _beta(variant, found, shared)
-    gamma = kendall(shared)
-    if mode == "symmetric":
-        beta *= _present(set(variant.history), context)
-    return Overlap(beta, gamma, beta * (1.0 - gamma))
+    else:
+        lost = sum(compress(statistics.inter_masses, map(not_, found)))
+        beta = max(1.0 - lost / statistics.inter_total, 0.0)
+    return (beta * _known(set(variant.history), context) if mode == "symmetric" else beta), shared
 
 
 def kendall(ranks: list[int]) -> float:
@@ -86,18 +99,7 @@ def kendall(ranks: list[int]) -> float:
     return inversions / (len(first) * (len(first) - 1) // 2) if inversions else 0.0
 
 
-def _beta(variant: Variant, found: Sequence[int | None], shared: Sequence[int]) -> float:
-    """Return eq. 6; the sink, the entry after the last chunk where it is counted, is always present again."""
-    statistics = variant.statistics
-    if statistics is None or statistics.inter_total <= 0:
-        return len(shared) / len(found)
-    if len(shared) == len(found):
-        return 1.0
-    lost = sum(compress(statistics.inter_masses, map(not_, found)))
-    return max(1.0 - lost / statistics.inter_total, 0.0)
-
-
-def _present(history: set[str], context: Context) -> float:
+def _known(history: set[str], context: Context) -> float:
     """Return the share of the context's tokens that stood in the history."""
     total = sum(context.lengths)
     shared = sum(length for key, length in zip(context.keys, context.lengths, strict=True) if key in history)

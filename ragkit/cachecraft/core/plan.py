@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragkit.cachecraft.core.prompt import Layout, Positions
 from ragkit.cachecraft.core.variant import Variant
@@ -19,6 +20,37 @@ class Load(NamedTuple):
     source: int
     target: int
     length: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loads:
+    """Runs of tokens to load, in the order of positions: of each its variant, its source, its target and its length.
+
+    Arrays with one entry for each run, since a repair of single tokens leaves thousands of runs; `which` counts through
+    `variants`. Iterating gives them as `Load`, one by one.
+    """
+
+    variants: tuple[Variant, ...]
+    which: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[Load]:
+        columns = (self.which, self.sources, self.targets, self.lengths)
+        for which, source, target, length in zip(*(column.tolist() for column in columns), strict=True):
+            yield Load(self.variants[which], source, target, length)
+
+    def within(self, begin: int, end: int) -> Loads:
+        """Return the parts of the runs that go to the positions `[begin, end)`."""
+        first = np.maximum(self.targets, begin)
+        lengths = np.minimum(self.targets + self.lengths, end) - first
+        some = lengths > 0
+        sources = self.sources + first - self.targets
+        return Loads(self.variants, self.which[some], sources[some], first[some], lengths[some])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

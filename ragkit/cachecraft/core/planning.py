@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragkit.cachecraft.core.choice import Chosen
-from ragkit.cachecraft.core.plan import Load, Plan, Reused
+from ragkit.cachecraft.core.plan import Loads, Plan, Reused
 from ragkit.cachecraft.core.policies import POLICIES, RepairTask
 from ragkit.cachecraft.core.prompt import Kind, Layout
 from ragkit.cachecraft.core.repair import Repair
@@ -26,8 +26,11 @@ def make_plan(
 ) -> Plan:
     """Return the plan that reuses the `chosen` variants and repairs the tokens that `policy` picks.
 
-    `scores`, shape (P,), are for policies in NEED_SCORES. A reused prefix is never repaired. Raises UsageError for
-    another policy, ContractError for a variant that does not fit its piece.
+    What stands exactly as it was made is not repaired, and the share is one of the other tokens: a prompt that begins
+    like one that was computed exactly costs no repair there, as with a prefix cache. A share of 1 means all tokens,
+    exact ones too, so that the repair path can be held against a full computation. A reused prefix is never repaired.
+    `scores`, shape (P,), are for policies in NEED_SCORES. Raises UsageError for another policy, ContractError for a
+    variant that does not fit its piece.
     """
     if policy not in POLICIES:
         raise UsageError(f"The repair policy {policy!r} was given; expected one of {', '.join(POLICIES)}.")
@@ -40,7 +43,8 @@ def make_plan(
                 f"A variant of {one.variant.tokens} tokens from position {one.start} on was chosen for piece "
                 f"{one.piece}; expected one for the positions {layout.spans[one.piece]}."
             )
-    chunks = [one for one in ordered if layout.pieces[one.piece].kind is Kind.CHUNK]
+    everything = repair.alpha is None and repair.share == 1
+    chunks = [one for one in ordered if layout.pieces[one.piece].kind is Kind.CHUNK and (everything or not one.exact)]
     repaired = _repaired(RepairTask(layout, chunks, repair, scores), policy)
     nowhere = np.zeros(0, np.int64)
     reused = [Reused(one.piece, one.start, one.variant, one.cfo, repaired.get(one.piece, nowhere)) for one in ordered]
@@ -62,25 +66,21 @@ def full_plan(layout: Layout, reason: str = "nothing is cached") -> Plan:
     return planned(layout, (), dict.fromkeys(pieces, reason))
 
 
-def loads(plan: Plan) -> list[Load]:
+def loads(plan: Plan) -> Loads:
     """Return what is reused and not repaired as maximal runs, in the order of positions, none across two pieces."""
-    if not plan.reused:
-        return []
-    loaded = np.ones(len(plan.layout.ids) + 1, bool)
+    loaded = np.zeros(len(plan.layout.ids) + 1, bool)  # one more, so that a last run ends
+    for one in plan.reused:
+        loaded[one.start : one.start + one.variant.tokens] = True
     loaded[plan.fresh] = False
-    loaded[-1] = False
-    begins = loaded.copy()
-    begins[1:] &= ~loaded[:-1]
-    borders = np.array([one.start for one in plan.reused])
-    begins[borders] = loaded[borders]
-    starts = np.flatnonzero(begins)
-    stops = np.append(starts[1:], len(loaded) - 1)
-    ends = np.minimum(np.flatnonzero(~loaded)[np.searchsorted(np.flatnonzero(~loaded), starts)], stops)
-    owners = np.searchsorted(borders, starts, side="right") - 1
-    return [
-        Load(plan.reused[owner].variant, start - plan.reused[owner].start, start, end - start)
-        for owner, start, end in zip(owners.tolist(), starts.tolist(), ends.tolist(), strict=True)
-    ]
+    borders = np.array([one.start for one in plan.reused], np.int64)
+    changes = loaded.copy()
+    changes[1:] ^= loaded[:-1]
+    changes[borders] |= loaded[borders]
+    at = np.flatnonzero(changes)
+    starts = at[loaded[at]]
+    ends = at[np.searchsorted(at, starts) + 1]
+    which = np.searchsorted(borders, starts, side="right") - 1
+    return Loads(tuple(one.variant for one in plan.reused), which, starts - borders[which], starts, ends - starts)
 
 
 def _repaired(task: RepairTask, policy: str) -> dict[int, NDArray[np.int64]]:
@@ -88,8 +88,8 @@ def _repaired(task: RepairTask, policy: str) -> dict[int, NDArray[np.int64]]:
     if not task.chunks:
         return {}
     tokens = POLICIES[policy](task)
-    offsets = task.offsets.tolist()
-    cuts = [*np.searchsorted(tokens, task.offsets).tolist(), len(tokens)]
-    return {
-        one.piece: tokens[cuts[at] : cuts[at + 1]] + (one.start - offsets[at]) for at, one in enumerate(task.chunks)
-    }
+    cuts = np.searchsorted(tokens, task.offsets)
+    counts = np.diff(cuts, append=len(tokens))
+    positions = tokens + np.repeat(task.starts - task.offsets, counts)
+    ends = (cuts + counts).tolist()
+    return {one.piece: positions[begin:end] for one, begin, end in zip(task.chunks, cuts.tolist(), ends, strict=True)}

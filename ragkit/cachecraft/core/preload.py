@@ -42,6 +42,44 @@ def timeline(layers: int, compute: float, load: float, depth: int) -> Timeline:
     return Timeline(clock, stall)
 
 
+class Pace:
+    """What loading and computing have taken lately: the depth for a prompt follows from these, and from no constant.
+
+    Times are averages in which the last one counts half. Passes of about as many tokens (within a factor of two) are
+    one kind, since few tokens take longer each.
+    """
+
+    def __init__(self) -> None:
+        self._byte: float | None = None
+        self._tokens: dict[int, float] = {}
+        """Seconds of one token in one layer, by the bits of the number of tokens."""
+
+    def loaded(self, size: int, seconds: float) -> None:
+        """Note that `size` bytes came in `seconds`."""
+        if size > 0 and seconds > 0:
+            self._byte = _average(self._byte, seconds / size)
+
+    def computed(self, tokens: int, layers: int, seconds: float) -> None:
+        """Note what a pass of `tokens` through `layers` took, without waiting."""
+        if tokens > 0 and seconds > 0:
+            kind = tokens.bit_length()
+            self._tokens[kind] = _average(self._tokens.get(kind), seconds / tokens / layers)
+
+    def depth(self, layers: int, tokens: int, size: int) -> int:
+        """Return the preload depth of a pass of `tokens` that loads `size` bytes in all layers together.
+
+        1 while nothing is known: to begin early costs no time, it only waits later.
+        """
+        if self._byte is None or not self._tokens or tokens < 1:
+            return 1
+        kind = min(self._tokens, key=lambda one: abs(one - tokens.bit_length()))
+        return preload_depth(layers, self._tokens[kind] * tokens, self._byte * size / layers)
+
+
+def _average(before: float | None, now: float) -> float:
+    return now if before is None else (before + now) / 2
+
+
 def _check(layers: int, compute: float, load: float) -> None:
     if layers < 1 or not compute > 0 or load < 0:
         raise UsageError(

@@ -53,6 +53,8 @@ class Layout:
     """
 
     pieces: tuple[Piece, ...]
+    borders: int = 0
+    """Places at which the tokens are not those of the joined text, as the model without chunk reuse reads it."""
 
     def __post_init__(self) -> None:
         kinds = [piece.kind for piece in self.pieces]
@@ -72,7 +74,7 @@ class Layout:
     @cached_property
     def ids(self) -> Ids:
         """All token ids, shape (P,)."""
-        return np.concatenate([piece.ids for piece in self.pieces]).astype(np.int32)
+        return np.concatenate([piece.ids for piece in self.pieces]).astype(np.int32, copy=False)
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:

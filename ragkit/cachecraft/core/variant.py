@@ -28,6 +28,10 @@ class ChunkStatistics:
     token_mass: NDArray[np.float32]
     sink: str = "exclude"
 
+    def derive(self) -> None:
+        """Work out what choices and plans need of the variant, so that no request has to wait for it."""
+        _ = self.order, self.inter_total, self.cci
+
     @cached_property
     def order(self) -> NDArray[np.int32]:
         """The tokens by descending mass, the smaller position first where masses are equal (eq. 14)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ragkit.cachecraft.core.plan import Load, Plan, Row, rows
+from ragkit.cachecraft.core.plan import Loads, Plan, Row, rows
 from ragkit.cachecraft.core.planning import loads
 from ragkit.cachecraft.core.prompt import Positions
 from ragkit.errors import UsageError
@@ -23,7 +23,7 @@ class Step:
     begin: int
     end: int
     fresh: Positions
-    loads: tuple[Load, ...]
+    loads: Loads
     rows: tuple[Row, ...]
 
 
@@ -58,13 +58,5 @@ def step_slices(plan: Plan, sizes: Iterable[int], cached: int = 0) -> Iterator[S
         now = fresh[done : done + size]
         begin, done = start + done, done + len(now)
         end = start + done
-        yield Step(begin, end, now, tuple(_clipped(everything, loaded, end)), tuple(rows(now)))
+        yield Step(begin, end, now, everything.within(loaded, end), tuple(rows(now)))
         loaded = end
-
-
-def _clipped(everything: Iterable[Load], begin: int, end: int) -> Iterator[Load]:
-    """Yield the parts of loads within `[begin, end)`."""
-    for one in everything:
-        first, last = max(one.target, begin), min(one.target + one.length, end)
-        if first < last:
-            yield Load(one.variant, one.source + first - one.target, first, last - first)

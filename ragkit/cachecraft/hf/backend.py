@@ -19,10 +19,13 @@ from ragkit.cachecraft.hf import decoding
 from ragkit.cachecraft.hf.blobs import from_blob, to_blob
 from ragkit.cachecraft.hf.forward import Attention, Forward
 from ragkit.cachecraft.hf.grouping import shards, slices
+from ragkit.cachecraft.hf.incoming import Incoming, Source
 from ragkit.cachecraft.hf.key_values import KeyValues
+from ragkit.cachecraft.hf.placing import Placed, Placing
 from ragkit.cachecraft.hf.proof import prove_forward, supported
 from ragkit.cachecraft.hf.state import State
 from ragkit.cachecraft.hf.visibility import PAD, Mask, limits_of
+from ragkit.cachecraft.tiers.arriving import Arriving
 from ragkit.cachecraft.tiers.tier import Blob
 from ragkit.errors import ModelError, UsageError
 from ragkit.inference import GREEDY, Sampling
@@ -79,23 +82,30 @@ class HfBackend:
     def run(
         self,
         plan: Plan,
-        blobs: Mapping[str, torch.Tensor | Blob],
+        blobs: Mapping[str, Source],
         *,
         observe: Collection[int] = (),
         mask: Mask = "exact",
         room: int = 0,
+        over: KeyValues | None = None,
     ) -> State:
         """Return the state after one forward over `plan.fresh`; `blobs` has the variants of the plan by name.
 
         `room` is for that many further tokens. `observe` names pieces, all of whose tokens are fresh, whose attention
-        is wanted. With everything fresh the result is that of a whole prefill, bit for bit.
+        is wanted. With everything fresh the result is that of a whole prefill, bit for bit. `over` is a cache of the
+        same prompt and room into which the reused pieces were `loaded` before, and of which nothing but fresh tokens
+        of this plan was computed since: a probe's. A piece that is on its way and does not arrive raises LostError.
         """
-        return self.run_many([plan], blobs, observe=observe, mask=mask, room=room)[0]
+        if over is None:
+            return self.run_many([plan], blobs, observe=observe, mask=mask, room=room)[0]
+        self._check(plan, blobs)
+        with self.lock, _memory([plan]):
+            return self.compute(over, [plan], observe=observe, mask=mask)[0]
 
     def run_many(
         self,
         plans: Sequence[Plan],
-        blobs: Mapping[str, torch.Tensor | Blob],
+        blobs: Mapping[str, Source],
         *,
         observe: Collection[int] = (),
         mask: Mask = "exact",
@@ -129,8 +139,14 @@ class HfBackend:
             plans.append(Plan(layout, (), np.arange(len(layout.ids) - 1)))
         return self.run_many(plans, {}, observe=observe)
 
-    def loaded(self, plans: Sequence[Plan], blobs: Mapping[str, torch.Tensor | Blob], room: int = 0) -> KeyValues:
-        """Return a cache with a row for each plan, into which the reused pieces are placed whole, moved as needed."""
+    def loaded(
+        self, plans: Sequence[Plan], blobs: Mapping[str, Source], room: int = 0, *, lazy: bool = False
+    ) -> KeyValues:
+        """Return a cache with a row for each plan, into which the reused pieces are placed whole, moved as needed.
+
+        With `lazy`, what is still on its way is placed layer by layer when a pass comes to the layer, which then raises
+        LostError where it does not arrive.
+        """
         capacity = max(len(plan.layout.ids) for plan in plans) + room
         cache = KeyValues(self.shape, len(plans), capacity, self.device, blank=False)
         rows: dict[tuple[str, int, int, int], list[int]] = {}
@@ -138,22 +154,20 @@ class HfBackend:
             for one in plan.reused:
                 key = one.variant.name, one.variant.tokens, one.variant.start, one.start
                 rows.setdefault(key, []).append(row)
+        later: list[tuple[Placed, Incoming]] = []
         with torch.inference_mode():
             for row, plan in enumerate(plans):
                 for start, end in _gaps(plan, capacity + 1):
                     cache.clear(row, start, end)
             for (name, tokens, old, new), where in rows.items():
-                tensor = self.tensor(blobs[name], tokens)
-                self._place(cache, where, tensor, old, new)
+                placed = Placed(where, slice(new, new + tokens), self.rotary.turn(old, new, tokens))
+                source = blobs[name]
+                if lazy and isinstance(source, Incoming):
+                    later.append((placed, source))
+                else:
+                    placed.put(cache, slice(None), self.tensor(source, tokens))
+        cache.pending = Placing(cache, later) if later else None
         return cache
-
-    def _place(self, cache: KeyValues, rows: Sequence[int], tensor: torch.Tensor, old: int, new: int) -> None:
-        slots = slice(new, new + tensor.shape[3])
-        moved = self.rotary.move(tensor[:, 0], old, new, cache.keys[:, rows[0], :, slots])
-        for row in rows:
-            if row != rows[0]:
-                cache.keys[:, row, :, slots] = moved
-            cache.values[:, row, :, slots] = tensor[:, 1]
 
     def capture(self, state: State, piece: int) -> torch.Tensor:
         """Return a copy of the keys and values of a piece, (layers, 2, heads, tokens, head dim), on the device."""
@@ -168,8 +182,14 @@ class HfBackend:
         """Return a captured piece on the CPU over the bytes of `blob`; never write to it."""
         return from_blob(blob, tokens, self.shape)
 
-    def tensor(self, blob: torch.Tensor | Blob, tokens: int) -> torch.Tensor:
-        """Return a captured piece on the model's device."""
+    def incoming(self, arriving: Arriving, tokens: int) -> Incoming:
+        """Return a captured piece that is on its way; raises UsageError where its size is not that of `tokens`."""
+        return Incoming(arriving, tokens, self.shape, self.device)
+
+    def tensor(self, blob: Source, tokens: int) -> torch.Tensor:
+        """Return a captured piece on the model's device; one on its way is waited for."""
+        if isinstance(blob, Incoming):
+            return blob.whole()
         if isinstance(blob, torch.Tensor):
             if tuple(blob.shape) != self.shape.tensor(tokens) or blob.dtype != self.dtype:
                 raise UsageError(
@@ -208,12 +228,12 @@ class HfBackend:
     def _run_shard(
         self,
         plans: Sequence[Plan],
-        blobs: Mapping[str, torch.Tensor | Blob],
+        blobs: Mapping[str, Source],
         observe: Collection[int],
         mask: Mask,
         room: int,
     ) -> list[State]:
-        cache = self.loaded(plans, blobs, room)
+        cache = self.loaded(plans, blobs, room, lazy=True)
         states = []
         for first, end in self._slices(plans, alone=bool(observe)):
             states += self.compute(cache, plans[first:end], first, observe=observe, mask=mask)
@@ -262,7 +282,7 @@ class HfBackend:
         return max(1, room // self.token_bytes)
 
     @staticmethod
-    def _check(plan: Plan, blobs: Mapping[str, torch.Tensor | Blob]) -> None:
+    def _check(plan: Plan, blobs: Mapping[str, Source]) -> None:
         if not len(plan.fresh):
             raise UsageError("A plan without fresh tokens was given.", hint="The question is always computed.")
         for one in plan.reused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,8 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers is not typed
         self.keys = make(size, dtype=shape.dtype, device=device)
         self.values = make(size, dtype=shape.dtype, device=device)
         self.current: Pass | None = None
+        self.pending: Callable[[int], None] | None = None
+        """Puts the loaded pieces of a layer into their slots, if they are not there yet; asked before each layer."""
 
     @property
     def spare(self) -> int:
@@ -70,6 +73,8 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers is not typed
         current = self.current
         if current is None:
             raise RuntimeError("update was called outside of a pass")
+        if self.pending is not None:
+            self.pending(layer_idx)
         rows = slice(current.first, current.first + current.rows)
         found = []
         for buffer, new in ((self.keys[layer_idx, rows], key_states), (self.values[layer_idx, rows], value_states)):

@@ -35,6 +35,14 @@ BLOCK = 128
 _observer: ContextVar[Observer | None] = ContextVar("ragkit_observer", default=None)
 
 
+class SeenError(Exception):
+    """Ends a forward pass that nobody needs the rest of: everything that was to be observed is in `observer`."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__("All that was to be observed was seen.")
+        self.observer = observer
+
+
 class _Row(NamedTuple):
     """What one row of the batch has to show: which observed tokens, in which query rows, seeing how far."""
 
@@ -58,8 +66,11 @@ class Observer:
         keys: int,
         layers: Sequence[int],
         block: int = BLOCK,
+        *,
+        ending: bool = False,
     ) -> None:
         self.layers = tuple(layers)
+        self._ending = ending
         self._spans = spans
         self._keys = keys
         self._tokens = tokens
@@ -112,6 +123,8 @@ class Observer:
                 scores = _scores(queries, keys[:, :reach], bias, scale, added=one.added)
                 self._found[row][self._at[layer], one.tokens[part]] = self._pieces(scores).float().cpu().numpy()
             self._done[row][self._at[layer], one.tokens] = True
+        if self._ending and layer == self.layers[-1]:
+            raise SeenError(self)
 
     def _pieces(self, scores: torch.Tensor) -> torch.Tensor:
         """Return the attention (tokens, pieces), mean over heads, of scores (heads, tokens, keys), overwriting them."""
@@ -163,6 +176,7 @@ def observing(
     keys: int | None = None,
     layers: Collection[int] | None = None,
     block: int = BLOCK,
+    ending: bool = False,
 ) -> Iterator[Observer]:
     """Yield an `Observer` of the forward passes of `model` within the block; read its `.masses` afterwards.
 
@@ -171,6 +185,7 @@ def observing(
     every one of the first `keys` keys is a piece. `layers` observes some layers only. The mask is the one that the
     forward uses, so that the masses are those of the attention that really ran. Outputs equal `sdpa`'s; a model that
     was loaded with another implementation gets it back afterwards. One thread may run a model at a time.
+    With `ending` the pass ends at the last observed layer's attention, by SeenError.
     """
     rows = [tokens] if isinstance(tokens, np.ndarray) else list(tokens)
     if spans is None and keys is None:
@@ -178,7 +193,7 @@ def observing(
     count = int(model.config.num_hidden_layers)
     wanted = sorted(range(count) if layers is None else layers)
     width = max((span.end for span in spans), default=0) if spans is not None else int(keys or 0)
-    observer = Observer(spans, [np.asarray(row, np.int64) for row in rows], width, wanted, block)
+    observer = Observer(spans, [np.asarray(row, np.int64) for row in rows], width, wanted, block, ending=ending)
     mark = _observer.set(observer)
     try:
         with switched(model, FUNCTION):

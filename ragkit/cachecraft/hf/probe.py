@@ -11,7 +11,8 @@ from scipy.stats import rankdata  # type: ignore[import-untyped]  # scipy has no
 
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.hf.backend import HfBackend
-from ragkit.cachecraft.hf.masses import observing
+from ragkit.cachecraft.hf.key_values import KeyValues
+from ragkit.cachecraft.hf.masses import SeenError, observing
 from ragkit.cachecraft.hf.scores import Scores, reused_positions
 from ragkit.errors import UsageError
 
@@ -28,12 +29,14 @@ def probe_scores(
     *,
     fusion: Fusion = "mean",
     layers: Collection[int] | None = None,
+    over: KeyValues | None = None,
 ) -> Scores:
     """Return how much the question attends to each token of the reused chunks, when nothing of them is repaired.
 
     `plan` has no repairs (policy "none"). One pass over its fresh tokens (question, glue, cold chunks) reads the
     question's attention, averaged over heads and question tokens; the layers are joined by `fusion`. Raises UsageError
-    for another fusion.
+    for another fusion. `over` is the cache of `plan` to run in, where it is `loaded` already; what is fresh is computed
+    into it.
     """
     if fusion not in _FUSIONS:
         raise UsageError(f"The fusion {fusion!r} was given; expected one of {', '.join(_FUSIONS)}.")
@@ -41,9 +44,12 @@ def probe_scores(
     question = np.arange(*plan.layout.spans[-1])
     ids = plan.layout.ids[plan.fresh].astype(np.int64)
     with backend.lock:
-        cache = backend.loaded([plan], blobs)
-        watched = observing(backend.model, None, question, keys=length, layers=layers)
-        _, seen = backend.forward(cache, ids[None], plan.fresh[None], observed=watched)
+        cache = backend.loaded([plan], blobs, lazy=True) if over is None else over
+        watched = observing(backend.model, None, question, keys=length, layers=layers, ending=True)
+        try:
+            _, seen = backend.forward(cache, ids[None], plan.fresh[None], observed=watched)
+        except SeenError as done:  # the last layer's rest and the logits are nobody's
+            seen = done.observer
     where = reused_positions(plan)
     values = np.zeros(length)
     if len(where):

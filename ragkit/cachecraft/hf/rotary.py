@@ -8,6 +8,7 @@ of the table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -24,6 +25,11 @@ class Pairing(StrEnum):
 
 Form = Literal["half", "halves", "neighbours"]
 """How a model's module lays out its rows: each angle once, twice as two halves, or twice side by side."""
+
+Turn = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Writes the keys (..., tokens, head dim) it is given, moved, to its second argument, and returns that."""
+
+_Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,21 +58,36 @@ class Rotary:
 
     def move(self, keys: torch.Tensor, old: int, new: int, out: torch.Tensor) -> torch.Tensor:
         """Write what `moved` returns to `out` and return it; equal positions copy the bits."""
+        return self.turn(old, new, keys.shape[-2])(keys, out)
+
+    def turn(self, old: int, new: int, tokens: int) -> Turn:
+        """Return `move` for `tokens` positions, its table made once: for keys that come layer by layer."""
         if old == new:
-            return out.copy_(keys)
-        tokens = keys.shape[-2]
-        before, after = self.rows(old, tokens), self.rows(new, tokens)
-        x, y = _pairs(keys[..., : self.width], self.pairing)
+            return lambda keys, out: out.copy_(keys)
+        turned = self._turned(self.rows(old, tokens), self.rows(new, tokens))
+
+        def turn(keys: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+            there = turned(*_pairs(keys[..., : self.width], self.pairing))
+            for part, target in zip(there, _pairs(out[..., : self.width], self.pairing), strict=True):
+                target.copy_(part)
+            out[..., self.width :] = keys[..., self.width :]
+            return out
+
+        return turn
+
+    def _turned(self, before: _Pair, after: _Pair) -> Callable[[torch.Tensor, torch.Tensor], _Pair]:
+        """Return what turns pairs of keys from the table rows `before` to those `after`."""
         if self.dtype.itemsize >= torch.float32.itemsize:
-            there = _turned(x, y, *_joined(before, after, self.dtype))
-        else:
-            exact = [row.float() for row in before]
-            free = [part.to(self.dtype).to(self.arithmetic) for part in unrotated(x.float(), y.float(), *exact)]
-            there = rotated(free[0], free[1], *(row.to(self.arithmetic) for row in after))
-        for part, target in zip(there, _pairs(out[..., : self.width], self.pairing), strict=True):
-            target.copy_(part)
-        out[..., self.width :] = keys[..., self.width :]
-        return out
+            joined = _joined(before, after, self.dtype)
+            return lambda x, y: _turned(x, y, *joined)
+        cos, sin = (row.float() for row in before)
+        to_cos, to_sin = (row.to(self.arithmetic) for row in after)
+
+        def turned(x: torch.Tensor, y: torch.Tensor) -> _Pair:
+            free = [part.to(self.dtype).to(self.arithmetic) for part in unrotated(x.float(), y.float(), cos, sin)]
+            return rotated(free[0], free[1], to_cos, to_sin)
+
+        return turned
 
 
 def rotated(

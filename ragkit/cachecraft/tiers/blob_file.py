@@ -11,8 +11,10 @@ from ragkit.cachecraft.tiers.buffers import frozen, pages
 from ragkit.cachecraft.tiers.codec import (
     PAGE,
     BrokenBlobError,
+    Header,
     check_body,
     check_owner,
+    check_sections,
     header_of,
     pack,
     unpack,
@@ -118,3 +120,61 @@ def _rest(page: Blob, body: Blob, got: int) -> list[memoryview]:
         return [page.data[got:], body.data[:_AT_ONCE]]
     start = got - PAGE
     return [body.data[start : start + _AT_ONCE]]
+
+
+class Reader:
+    """Reads one blob of known size front to back, a step of whole sections at a time. For one thread.
+
+    `blob` fills up; its first `ready` bytes are proven by their checksums. Nothing is opened before the first step.
+    """
+
+    def __init__(self, path: Path, scope: str, name: str, size: int, *, direct: bool) -> None:
+        """Raises MemoryError where there is no room for the blob."""
+        self.name = name
+        self.size = size
+        self.ready = 0
+        self._memory = pages(-(-size // PAGE) * PAGE)
+        self.blob = frozen(self._memory[:size])
+        self._path, self._scope, self._direct = path, scope, direct
+        self._descriptor = -1
+        self._is_direct = False
+        self._header: Header | None = None
+
+    def step(self, least: int) -> None:
+        """Read and prove at least `least` further bytes, or the rest.
+
+        Raises BrokenBlobError where they are not those that were asked for, OSError where they cannot be read.
+        """
+        header = self._header = self._header or self._open()
+        first = self.ready // header.section
+        end = min(-(-(self.ready + least) // header.section), len(header.digests))
+        self._fill(self.ready, min(end * header.section, self.size))
+        check_sections(header, self.blob, first, end)
+        self.ready = min(end * header.section, self.size)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> Header:
+        self._descriptor, self._is_direct = _open(self._path, direct=self._direct)
+        if os.fstat(self._descriptor).st_size != PAGE + self.size:
+            raise BrokenBlobError("truncated")
+        page = pages(PAGE)
+        got = os.preadv(self._descriptor, [page.data], 0)
+        header = unpack(page.data[:got])
+        check_owner(header, self._scope, self.name)
+        if header.length != self.size:
+            raise BrokenBlobError("truncated")
+        return header
+
+    def _fill(self, start: int, end: int) -> None:
+        """Read the bytes [start, end) of the blob; `start` lies on a page border."""
+        stop = -(-end // PAGE) * PAGE if self._is_direct else end
+        while start < end:
+            step = os.preadv(self._descriptor, [self._memory.data[start : min(stop, start + _AT_ONCE)]], PAGE + start)
+            if step == 0:
+                raise BrokenBlobError("truncated")
+            start += step

@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 
 from ragkit.cachecraft.tiers import blob_file
+from ragkit.cachecraft.tiers.blob_file import Reader
 from ragkit.cachecraft.tiers.codec import PAGE, BrokenBlobError, fits
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.tier import Blob
@@ -136,17 +137,42 @@ class DiskTier:
                 limit=self.capacity,
                 direct=self._direct,
             )
-        except FileNotFoundError:
-            self._counts.add("gone")
-        except BrokenBlobError as error:
-            self._counts.add(str(error))
-        except MemoryError:
-            self._counts.add("no memory")
+        except (BrokenBlobError, MemoryError, OSError) as error:
+            self.failed(name, error)
             return None
-        except OSError as error:
-            self._counts.error(error)
-        self.delete([name])
-        return None
+
+    def readers(self, names: Sequence[str]) -> dict[str, Reader]:
+        """Return for each blob that is there what reads it section by section; tell `failed` of what that raises."""
+        found = {}
+        for name in names:
+            with self._lock:
+                size = self._sizes.get(name)
+                if size is None or size > self.capacity:
+                    continue
+                self._sizes.move_to_end(name)
+            try:
+                found[name] = Reader(self._path(name), self._scope, name, size, direct=self._direct)
+            except MemoryError as error:
+                self.failed(name, error)
+        return found
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Count what went wrong with a blob; a file that is broken is removed."""
+        match error:
+            case FileNotFoundError():
+                self._counts.add("gone")
+            case BrokenBlobError():
+                self._counts.add(str(error))
+            case MemoryError():
+                self._counts.add("no memory")
+            case TimeoutError():
+                self._counts.add("time-out")
+            case OSError():
+                self._counts.error(error)
+            case _:
+                self._counts.add(type(error).__name__)
+        if not isinstance(error, (MemoryError, TimeoutError)):
+            self.delete([name])
 
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
         """Keep blobs and return the names of those kept; older ones go to make room."""

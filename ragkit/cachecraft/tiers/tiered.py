@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ragkit.cachecraft.tiers.arriving import PATIENCE, Batch, ReadingTier
 from ragkit.cachecraft.tiers.buffers import frozen
 from ragkit.cachecraft.tiers.counts import Counts
 from ragkit.cachecraft.tiers.memory import MemoryTier
@@ -30,10 +31,12 @@ class Tiered:
         queue_bytes: int = 1 << 30,
         written: Callable[[str, bool], None] = lambda _, __: None,
         threads: int = 4,
+        patience: float = PATIENCE,
     ) -> None:
         self.memory = memory
         self.capacity = max(memory.capacity, *(tier.capacity for tier in slower)) if slower else memory.capacity
         self._counts, self._hits = Counts(), Counts()
+        self._patience = patience
         self._slower = [WriteBehind(tier, queue_bytes, self._counts, written) for tier in slower]
         self._ahead = ThreadPoolExecutor(threads, thread_name_prefix="ragkit-prefetch")
         self._loading: dict[str, Future[None]] = {}
@@ -105,6 +108,32 @@ class Tiered:
         for one in self._slower[:place]:
             for name, blob in blobs.items():
                 one.put(name, blob)
+
+    def arrive(self, names: Sequence[str]) -> Batch | None:
+        """Return the blobs that the first slower tier starts to read in steps; `get` gives those that are not in it.
+
+        A blob on its way moves up when all of it is proven. A tier that reads blobs whole only is left to `get`, and so
+        is what is in memory, waits to be written, or is being loaded ahead.
+        """
+        first = self._slower[0] if self._slower else None
+        if first is None or not isinstance(first.tier, ReadingTier):
+            return None
+        tier = first.tier
+        with self._lock:
+            ahead = set(self._loading)
+        here = self.memory.exists(names)
+        wanted = [
+            name
+            for name, there in zip(names, here, strict=True)
+            if not there and name not in ahead and first.waiting(name) is None
+        ]
+        readings = tier.readers(list(dict.fromkeys(wanted)))
+
+        def done(name: str, blob: Blob) -> None:
+            self._hits.add(tier.name)
+            self._promote({name: blob}, 0)
+
+        return Batch(list(readings.values()), done, tier.failed, patience=self._patience) if readings else None
 
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
         """Keep blobs in memory, queue their writes, and return the names that some tier has or will try to keep."""

@@ -104,7 +104,7 @@ class Answering:
         return [self._judged(system, evalset, run, answers[at], judging) for at, (system, run, _) in enumerate(found)]
 
     def _job(self, system: System, run: Run) -> Job:
-        return Job(run, system.context, system.selects, self.room(system))
+        return Job(run, system.context, system.selects, self.room(system), system.order)
 
     def _judged(self, system: System, evalset: EvalSet, run: Run, answers: Answers, judging: Done) -> Answered:
         """Return the answers of `system` with what the judge says, and all that they cost."""

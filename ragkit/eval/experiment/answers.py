@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,6 +17,7 @@ from ragkit.eval.experiment.code import code_hash
 from ragkit.eval.experiment.metering import MeteredModel
 from ragkit.eval.experiment.retrieval import Run
 from ragkit.eval.experiment.room import Room
+from ragkit.eval.experiment.specification import SourceOrder
 from ragkit.eval.experiment.store import Store, key
 from ragkit.eval.experiment.systems import Context
 from ragkit.eval.results import AnswerRecord, Call, SystemHits
@@ -53,6 +54,7 @@ class Job:
     context: Context
     selected: bool
     room: Room
+    order: SourceOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Answerer:
             model=self.model.fingerprint,
             context=job.context,
             limits=[*job.room.key(), job.selected],
+            order=job.order or "",
             code=code_hash("answering", "selectors", "eval/experiment"),
         )
 
@@ -127,6 +130,8 @@ class Answerer:
                 for hit in ranked:
                     fitting.take(hit)
                 selection = fitting.selection()
+            if job.order is not None:
+                selection = _shown_in(job.order, selection)
             return prepare(query.question, selection, self.model, max_tokens=self.max_tokens)
         except ModelError as error:
             return error.message
@@ -183,6 +188,16 @@ class Answerer:
             shown=sorted(places, key=lambda place: hits.ranks[place]) if hits.ordered and hits.ranks else places,
             call=call,
         )
+
+
+def _shown_in(order: SourceOrder, selection: Selection) -> Selection:
+    """Return `selection` in the order in which a prompt is to show it."""
+    hits = list(selection.hits)
+    if order == "document":
+        hits.sort(key=lambda hit: (hit.source, hit.chunk.doc_id, hit.chunk.start))
+    elif selection.ordered:
+        hits.sort(key=lambda hit: hit.rank)
+    return replace(selection, hits=tuple(hits), ordered=order != "best_last")
 
 
 def _prompt(item: Asked | str) -> Prompt:

@@ -1,4 +1,4 @@
-"""Variants of a data set: documents left out by metadata, some questions only, and how far sources are trusted."""
+"""Variants of a data set: documents left out or aimed at questions, some questions only, trust in sources."""
 
 from __future__ import annotations
 
@@ -60,6 +60,45 @@ def with_questions(evalset: EvalSet, wanted: Wanted) -> EvalSet:
     return _made(evalset, queries=queries)
 
 
+TARGET = "target_query"
+"""Metadata of a document that is aimed at a question: the question's id."""
+
+
+def with_prefix(evalset: EvalSet, wanted: Wanted) -> EvalSet:
+    """Return `evalset` with the question in front of each document that is aimed at it and whose metadata match.
+
+    The question is the one whose id the metadata `target_query` holds; it stands there with a full stop and no space,
+    as PoisonedRAG (arXiv 2402.07867, S + I) inserts its texts without access to the retriever. Evidence and gold
+    segments in such documents move along; the first segment takes it in. Raises UsageError where no document matches,
+    or one is aimed at no question.
+    """
+    questions = {query.query_id: query.question.strip() + "." for query in evalset.queries}
+    chosen = {doc_id: one for doc_id, one in evalset.documents.items() if matching(one.metadata, wanted)}
+    if not chosen:
+        raise _no_match("documents", wanted, 0, (one.metadata for one in evalset.documents.values()))
+    prefixes = {doc_id: questions.get(str(one.metadata.get(TARGET))) for doc_id, one in chosen.items()}
+    aimless = [doc_id for doc_id, prefix in prefixes.items() if prefix is None]
+    if aimless:
+        raise UsageError(
+            f"{len(aimless)} of {len(chosen)} documents with the metadata {dict(wanted)!r} are aimed at no question, "
+            f"for instance {aimless[0]!r}: {TARGET} is {chosen[aimless[0]].metadata.get(TARGET)!r}.",
+            hint=f"Each needs the id of one of the {len(questions)} questions in its metadata {TARGET!r}.",
+        )
+    by = {doc_id: len(prefix or "") for doc_id, prefix in prefixes.items()}
+    return _made(
+        evalset,
+        documents={
+            doc_id: replace(one, text=f"{prefixes[doc_id]}{one.text}") if doc_id in by else one
+            for doc_id, one in evalset.documents.items()
+        },
+        queries=tuple(_moved(query, by) for query in evalset.queries),
+        segments={
+            doc_id: tuple((start and start + by.get(doc_id, 0), end + by.get(doc_id, 0)) for start, end in spans)
+            for doc_id, spans in evalset.segments.items()
+        },
+    )
+
+
 def with_trust(evalset: EvalSet, trust: SourceTrust, seed: int) -> EvalSet:
     """Return `evalset` with the metadata `trust` at every document: 0 for those of `low`, 1 for the others.
 
@@ -80,6 +119,15 @@ def with_trust(evalset: EvalSet, trust: SourceTrust, seed: int) -> EvalSet:
 
 def _trusted(document: Document, value: float) -> Document:
     return replace(document, metadata={**document.metadata, "trust": value})
+
+
+def _moved(query: Query, by: Mapping[str, int]) -> Query:
+    """Return `query` with its evidence as many places later as `by` says of the documents."""
+    if not any(span.doc_id in by for span in query.evidence):
+        return query
+    spans = (replace(one, start=one.start + by.get(one.doc_id, 0), end=one.end + by.get(one.doc_id, 0))
+             for one in query.evidence)  # fmt: skip
+    return replace(query, evidence=tuple(spans))
 
 
 def _remaining(query: Query, gone: set[str]) -> Query:

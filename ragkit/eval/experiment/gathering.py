@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ragkit.answering.prompt import prompt_tokens
 from ragkit.budget import Meter, Price
+from ragkit.errors import SchemaError
 from ragkit.eval.experiment.meeting import Call, Meeting
 from ragkit.eval.experiment.metering import MeteredModel
 from ragkit.inference import DEFAULT_WINDOWS, GREEDY, Sampling, TokenScores, Windows
@@ -136,17 +137,28 @@ class Gathering:
         """Return what the call finds, and charge the meter."""
         if not call.items:
             return []
-        self._meeting.ask(call)
-        if meter is not None:
-            read = sum(prompt_tokens(self._model, prompt) for prompt in call.items)
-            written = sum(self._model.count([said(one) for one in call.found]))
-            price = call.metered.record.price
-            meter.record(
-                stage,
-                calls=len(call.items),
-                prompt_tokens=read,
-                reply_tokens=written,
-                dollars=None if price is None else Price(*price).dollars(read, written),
-                seconds=call.seconds,
-            )
+        try:
+            self._meeting.ask(call)
+        except SchemaError as error:  # they were written all the same; the others are charged when they are asked again
+            failed = error.failed or ({0: error} if len(call.items) == 1 else {})
+            self._charge(call, meter, stage, [call.items[at] for at in failed], [one.reply for one in failed.values()])
+            raise
+        self._charge(call, meter, stage, call.items, [said(one) for one in call.found])
         return list(call.found)
+
+    def _charge(
+        self, call: Call, meter: Meter | None, stage: str, prompts: Sequence[Prompt], replies: Sequence[str]
+    ) -> None:
+        if meter is None or not prompts:
+            return
+        read = sum(prompt_tokens(self._model, prompt) for prompt in prompts)
+        written = sum(self._model.count(replies))
+        price = call.metered.record.price
+        meter.record(
+            stage,
+            calls=len(prompts),
+            prompt_tokens=read,
+            reply_tokens=written,
+            dollars=None if price is None else Price(*price).dollars(read, written),
+            seconds=call.seconds,
+        )

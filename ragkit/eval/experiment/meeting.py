@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ragkit.errors import ContractError, ModelError, ServerError
+from ragkit.errors import ContractError, ModelError, SchemaError, ServerError
 from ragkit.eval.experiment.metering import MeteredModel
 
 T = TypeVar("T")
 
-THREADS = 128
+THREADS = 256
 """Questions that are on their way at the same time."""
 
 
@@ -152,8 +153,12 @@ class Meeting:
                 call.done.set()
 
     def _make(self, calls: Sequence[Call]) -> None:
-        """Make the calls as one; where that fails, in halves: what was answered comes from the model's cache then."""
+        """Make the calls as one; where that fails, without those that failed, or in halves where that is not known.
+
+        What was answered comes from the model's cache then.
+        """
         first, items = calls[0], [item for call in calls for item in call.items]
+        started = time.perf_counter()
         try:
             made, seconds, _ = first.metered.timed(lambda: first.bulk(items), len(items))
             if len(made) != len(items):
@@ -162,6 +167,13 @@ class Meeting:
                     hint="A language model returns one result for each prompt.",
                 )
         except BaseException as error:
+            if isinstance(error, SchemaError):
+                told = _blamed(calls, error.failed, (time.perf_counter() - started) / len(items))
+                if told:
+                    rest = [call for call in calls if call not in told]
+                    if rest:
+                        self._make(rest)
+                    return
             if isinstance(error, ModelError) and not isinstance(error, ServerError) and len(calls) > 1:
                 middle = len(calls) // 2
                 self._make(calls[:middle])
@@ -176,6 +188,19 @@ class Meeting:
         for call in calls:
             call.found = [next(following) for _ in call.items]
             call.seconds = seconds * len(call.items)
+
+
+def _blamed(calls: Sequence[Call], failed: Mapping[int, SchemaError], seconds: float) -> list[Call]:
+    """Return those of `calls` to which the `failed` items belong, told so; an item took `seconds`."""
+    found, start = [], 0
+    for call in calls:
+        end = start + len(call.items)
+        own = {place - start: failed[place] for place in range(start, end) if place in failed}
+        if own:
+            call.error, call.seconds = SchemaError.of(own), seconds * len(own)
+            found.append(call)
+        start = end
+    return found
 
 
 def _stopped() -> ModelError:

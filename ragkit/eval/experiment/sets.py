@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.datasets import FORMATS, load, sample
-from ragkit.eval.experiment.arms import with_questions, with_trust, without_documents
+from ragkit.eval.experiment.arms import with_prefix, with_questions, with_trust, without_documents
 from ragkit.eval.experiment.lines import Lines
 from ragkit.eval.experiment.specification import Experiment, SetSpec
 from ragkit.eval.types import EvalSet
@@ -75,6 +75,8 @@ def _variant(evalset: EvalSet, spec: SetSpec, seed: int) -> EvalSet:
     """Return what `spec` makes of the data set; trust is told before anything is left out, so that arms agree on it."""
     if spec.trust is not None:
         evalset = with_trust(evalset, spec.trust, seed)
+    if spec.prefix_question:
+        evalset = with_prefix(evalset, spec.prefix_question)
     if spec.leave_out:
         evalset = without_documents(evalset, spec.leave_out)
     return with_questions(evalset, spec.questions) if spec.questions else evalset

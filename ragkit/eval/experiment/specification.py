@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,10 @@ MEASURES = (
     *("FullEvidence@5", "RR@10", 'nDCG(unit="documents")@10'),
 )
 """What is measured if the file does not say."""
+
+
+SourceOrder = Literal["best_last", "best_first", "document"]
+"""The order of sources in a prompt: as a selector ranks them, either way, or as they stand in their documents."""
 
 
 class _Part(BaseModel):
@@ -50,6 +54,8 @@ class SetSpec(_Part):
     """Metadata key -> value, or a list of values: documents that have them all are not there, nor evidence in them."""
     questions: dict[str, Any] = Field(default_factory=dict)
     """Likewise for the meta of questions: only those that match are asked."""
+    prefix_question: dict[str, Any] = Field(default_factory=dict)
+    """Likewise for documents: they begin with the question whose id is their metadata `target_query`."""
     trust: SourceTrust | None = None
 
     @model_validator(mode="before")
@@ -65,6 +71,8 @@ class SystemSpec(_Part):
     pipeline: dict[str, Any] = Field(default_factory=dict)
     budget_tokens: int | None = Field(default=None, ge=1)
     """In place of that of `answer`."""
+    order: SourceOrder | None = None
+    """In which the prompt shows what the selector kept; None: as `ragkit ask` does. Not with a controller."""
 
 
 PartSpec = str | dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.experiment.lines import Lines, Place
-from ragkit.eval.experiment.specification import Experiment, GridSpec, merged
+from ragkit.eval.experiment.specification import Experiment, GridSpec, SourceOrder, merged
 from ragkit.eval.peers import PEERS
 from ragkit.models.spec import parse_llm
 from ragkit.parts import check_part
@@ -28,7 +28,8 @@ class System:
 
     `peer` is the other library's chunker that takes the place of the configured one. `selects` says whether hits go
     through a selector. `whole` is its name on data sets that are not chunked. `language_model` is what it answers with
-    where it names one of its own, `budget_tokens` its own limit for the sources in a prompt.
+    where it names one of its own, `budget_tokens` its own limit for the sources in a prompt, `order` how a prompt shows
+    them where that is not as `ragkit ask` does.
     """
 
     name: str
@@ -39,6 +40,7 @@ class System:
     context: Context = "index"
     language_model: PartConfig | None = None
     budget_tokens: int | None = None
+    order: SourceOrder | None = None
 
     @property
     def chunker(self) -> PartConfig:
@@ -63,7 +65,7 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
     found: dict[str, System] = {}
     for place, name, whole, content in _described(experiment):
         try:
-            system = replace(_system(name, whole, content), budget_tokens=_budget(experiment, place))
+            system = replace(_system(name, whole, content), **_own(experiment, place))
         except UsageError as error:
             raise lines.error(_blamed(lines, place, error), error) from None
         if name in found:
@@ -79,10 +81,18 @@ def systems_of(experiment: Experiment, lines: Lines) -> list[System]:
     return list(found.values())
 
 
-def _budget(experiment: Experiment, place: Place) -> int | None:
-    """Return the limit that the system at `place` names itself."""
+def _own(experiment: Experiment, place: Place) -> dict[str, Any]:
+    """Return what the system at `place` says of its prompts, besides its configuration."""
     number = place[-1]
-    return experiment.systems[number].budget_tokens if isinstance(number, int) else None
+    if not isinstance(number, int):
+        return {}
+    spec = experiment.systems[number]
+    if spec.order is not None and "controller" in merged(experiment.pipeline, spec.pipeline):
+        raise UsageError(
+            f"{spec.name!r} has a controller and order: {spec.order}; a controller writes its own prompts.",
+            hint="Remove one of them.",
+        )
+    return {"budget_tokens": spec.budget_tokens, "order": spec.order}
 
 
 def _blamed(lines: Lines, place: Place, error: UsageError) -> Place:
@@ -107,7 +117,7 @@ def for_whole_documents(systems: list[System]) -> dict[str, System]:
 def search_key(system: System) -> str:
     """Return what `system` does apart from chunking and enriching."""
     config = system.config.model_copy(update={"chunker": PartConfig(name="whole"), "enrichers": []})
-    return f"{config.model_dump_json()} {system.selects} {system.context} {system.budget_tokens}"
+    return f"{config.model_dump_json()} {system.selects} {system.context} {system.budget_tokens} {system.order}"
 
 
 def label(part: PartConfig) -> str:

@@ -6,6 +6,7 @@ This module imports torch; import it only to run a model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,31 @@ from ragkit.models.causal.loading import end_tokens, load_model, load_tokenizer,
 from ragkit.models.causal.scoring import Scorer
 from ragkit.models.causal.tokens import ScoringTokenizer
 from ragkit.models.causal.writing import Writer
+from ragkit.models.chat_template import prompt_ids
 from ragkit.protocols import Progress
 
 _SCORING_TOKENS = {"cpu": 2048, "cuda": 65_536}
-_WRITING_TOKENS = {"cpu": 16_384, "cuda": 65_536}
+_WRITING_TOKENS = {"cpu": 16_384, "cuda": 131_072}
 _CACHE_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
-"""Keys and values of one batch of replies."""
+"""Keys and values of one batch of replies, at most; of a GPU's free memory no more than an eighth."""
 
 
 class Engine:
     """One model on one device. The tokenizer is there at once, the weights at the first use that needs them."""
 
     def __init__(
-        self, name: str, folder: Path, *, device: str, dtype: str, window: int, batch_tokens: int | None, compiled: bool
+        self,
+        name: str,
+        folder: Path,
+        *,
+        device: str,
+        dtype: str,
+        window: int,
+        batch_tokens: int | None,
+        compiled: bool,
+        day: date | None = None,
     ) -> None:
+        """Name the model, and the `day` that a chat template which shows one shows in place of today."""
         self._name = name
         self._folder = folder
         self._device = device
@@ -44,6 +56,7 @@ class Engine:
         self._window = window
         self._batch_tokens = batch_tokens
         self._compiled = compiled
+        self.day = day
         self._tokenizer = load_tokenizer(name, folder)
 
     @property
@@ -53,12 +66,7 @@ class Engine:
 
     def prompt_ids(self, text: str) -> list[int]:
         """Return the token ids of `text` as a user's message, ready for the reply."""
-        tokenizer = self._tokenizer
-        if tokenizer.chat_template is None:
-            return list(tokenizer(text)["input_ids"]) or [start_token(self.model, tokenizer)]
-        message = [{"role": "user", "content": text}]
-        rendered = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-        return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+        return prompt_ids(self._tokenizer, text, self.day) or [start_token(self.model, self._tokenizer)]
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return what `tokens` spell, special tokens left out."""
@@ -121,7 +129,7 @@ class Engine:
         pad = self.model.generation_config.pad_token_id
         pad = self._tokenizer.pad_token_id if pad is None else pad
         pad = (ends or [0])[0] if pad is None else pad
-        size = min(self._tokens(_WRITING_TOKENS), _CACHE_BYTES[self._kind] // _cache_bytes(self.model))
+        size = min(self._tokens(_WRITING_TOKENS), max(1, self._cache_room // _cache_bytes(self.model)))
         return Writer(self._name, self.model, ends, pad, self._window, size)
 
     @cached_property
@@ -137,6 +145,16 @@ class Engine:
     @property
     def _kind(self) -> str:
         return "cuda" if self.model.device.type == "cuda" else "cpu"
+
+    @property
+    def _cache_room(self) -> int:
+        """Bytes that keys and values of one batch of replies may take."""
+        most = _CACHE_BYTES[self._kind]
+        if self._kind == "cpu":
+            return most
+        import torch
+
+        return min(most, int(torch.cuda.mem_get_info(self.model.device)[0]) // 8)
 
     def _tokens(self, usual: dict[str, int]) -> int:
         return self._batch_tokens or usual[self._kind]

@@ -43,8 +43,10 @@ class Writer:
     ) -> None:
         """Give each reply to `take`; raise ModelError before anything is written where a prompt does not fit.
 
-        Raises BudgetExceededError where the budget ends; replies that were complete by then have been taken.
+        Raises BudgetExceededError where the budget ends; replies that were complete by then have been taken. Where
+        `take` refuses replies with a SchemaError, all others are written first.
         """
+        refused: dict[int, SchemaError] = {}
         for prompt in prompts:
             answer_room(self.name, len(prompt), max_tokens, self.window, None)
         for places in reply_batches([len(prompt) for prompt in prompts], max_tokens, self.batch_tokens):
@@ -67,7 +69,9 @@ class Writer:
                 if meter is not None:
                     tokens = sum(len(reply.tokens) for reply in replies)
                     meter.record(STAGE, reply_tokens=tokens, calls=len(part), dollars=0.0, seconds=seconds)
-                self._deliver(part, replies, max_tokens=max_tokens, seconds=seconds, meter=meter, take=take)
+                refused |= self._deliver(part, replies, max_tokens=max_tokens, seconds=seconds, meter=meter, take=take)
+        if refused:
+            raise SchemaError.of(refused)
 
     def _affordable(
         self, places: list[int], prompts: Sequence[Sequence[int]], max_tokens: int, meter: Meter | None
@@ -88,20 +92,19 @@ class Writer:
         seconds: float,
         meter: Meter | None,
         take: Take,
-    ) -> None:
-        """Hand out the replies of a batch; where the deadline cut them, only the complete ones, and raise.
+    ) -> dict[int, SchemaError]:
+        """Hand out the replies of a batch and return those that `take` refuses.
 
-        A reply that `take` refuses keeps no other one back.
+        Where the deadline cut them, only the complete ones are handed out, and BudgetExceededError is raised.
         """
         late = meter is not None and meter.budget.seconds is not None and meter.seconds > meter.budget.seconds
-        refused = []
+        refused = {}
         for place, reply in zip(places, replies, strict=True):
             if not late or reply.complete or len(reply.tokens) >= max_tokens:
                 try:
                     take(place, reply, seconds)
                 except SchemaError as error:
-                    refused.append(error)
-        if refused:
-            raise refused[0]
+                    refused[place] = error
         if late and meter is not None:
             meter.spend(STAGE)
+        return refused

@@ -56,10 +56,10 @@ class Machine(RuleBasedStateMachine):
         self.index.now += tick
         assert self.index.wanted(chunk) == self.index.wanted(chunk)
 
-    @rule(place=st.integers(0, 99), cfo=st.floats(0, 1), share=st.floats(0, 1))
-    def use(self, place, cfo, share):
+    @rule(place=st.integers(0, 99), share=st.floats(0, 1))
+    def use(self, place, share):
         if self.present:
-            self.index.used(list(self.present.values())[place % len(self.present)], cfo, share)
+            self.index.used(list(self.present.values())[place % len(self.present)], share)
 
     @rule(place=st.integers(0, 99))
     def remove(self, place):
@@ -141,13 +141,13 @@ def test_worth_is_the_decayed_saving_per_byte():
     one = named("a", size=200)
     index.add(one)
     assert index.worth("a") == 0
-    index.used(one, 0.25, 0.1)
+    index.used(one, 0.25)
     assert index.worth("a") == pytest.approx(0.75 * 10 / 200)
     index.tick()
-    index.used(one, 0.5, 0.5)
+    index.used(one, 0.5)
     assert index.worth("a") == pytest.approx((0.75 / 2 + 0.5) * 10 / 200)
-    assert index.saved_tokens == pytest.approx(9 + 5)
-    index.used(named("gone"), 0.0, 0.0)
+    assert index.saved_tokens == pytest.approx(7.5 + 5)
+    index.used(named("gone"), 0.0)
     assert "gone" not in index
 
 
@@ -158,7 +158,7 @@ def test_the_least_worth_goes_first_and_a_pin_saves_it():
         index.add(named(name))
     for name, uses in (("a", 3), ("b", 1), ("c", 2)):
         for _ in range(uses):
-            index.used(index.get(name), 0.2, 0.2)
+            index.used(index.get(name), 0.2)
     with index.pin(["b"]), index.pin(["b"]):
         pass
     with index.pin(["b"]):
@@ -176,7 +176,7 @@ def test_a_newcomer_must_be_worth_more_than_what_goes():
         popular(index, name)
         assert index.add(named(name)).admitted
         for _ in range(5):
-            index.used(index.get(name), 0.1, 0.1)
+            index.used(index.get(name), 0.1)
     popular(index, "c", 2)
     assert not index.wanted("c")
     assert "worth more" in index.add(named("c")).reason
@@ -218,7 +218,7 @@ def test_hits_count_as_sightings_too():
     index = VariantIndex(1_000)
     one = named("a")
     index.add(one)
-    index.used(one, 0.0, 0.0)
+    index.used(one, 0.0)
     index.tick()
     assert index.wanted("a")
 
@@ -236,10 +236,10 @@ def test_a_crowded_chunk_gives_way_first():
     index = VariantIndex(400, per_chunk=2, admission="always")
     for number in range(3):  # room enough: the cap is soft
         index.add(named(f"a{number}", "a"))
-        index.used(index.get(f"a{number}"), 0.0, 0.0)
+        index.used(index.get(f"a{number}"), 0.0)
     index.add(named("b"))
     assert len(index.candidates("a")) == 3
-    index.used(index.get("a0"), 0.0, 0.0)
+    index.used(index.get("a0"), 0.0)
     assert [one.name for one in index.add(named("c")).evicted] == ["a2"]  # though b was never used
     assert [one.name for one in index.add(named("a3", "a")).evicted] == ["a1"]
 
@@ -301,7 +301,7 @@ def test_a_zipf_trace_comes_near_the_best_fixed_store(exponent):
         for chunk in shown:
             stored = index.candidates(str(chunk))
             if stored:
-                index.used(stored[0], 0.3, 0.15)
+                index.used(stored[0], 0.15)
             else:
                 misses += 1
                 writes += index.wanted(str(chunk)) and index.add(named(f"{chunk}@{request}", str(chunk))).admitted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from benchmarks.answer_tables import answers, attacks
 from ragkit.errors import ConfigError, UsageError
 from ragkit.eval.datasets import load
-from ragkit.eval.experiment.arms import matching, with_questions, with_trust, without_documents
+from ragkit.eval.experiment.arms import matching, with_prefix, with_questions, with_trust, without_documents
 from ragkit.eval.experiment.replay import load_result, rescored, save
 from ragkit.eval.experiment.run import RunOptions, run
 from ragkit.eval.experiment.specification import SourceTrust
 from ragkit.eval.metrics import Screened, parse
+from ragkit.eval.types import EvidenceSpan
 
-from .conftest import timeless
+from .conftest import ANIMALS, timeless
 
 LIES = 6
 
@@ -155,6 +157,45 @@ def test_documents_are_left_out_with_their_evidence(attacked):
     assert len(lies.queries) == 41 - 8, "those asked of a document that is gone are gone"
 
 
+def test_the_question_stands_in_front_of_what_is_aimed_at_it(attacked):
+    whole = load(str(attacked))
+    lie, aimed = "lie0", {"target_query": "otter-0"}
+    documents = {**whole.documents}
+    documents[lie] = replace(documents[lie], metadata={"poison": True, **aimed})
+    documents = {name: one for name, one in documents.items() if not name.startswith("lie") or name == lie}
+    claim = documents[lie].text
+    queries = (replace(whole.queries[0], evidence=(EvidenceSpan(lie, 4, 9),)), *whole.queries[1:])
+    segments = {lie: ((0, 5), (5, len(claim))), "it's otter": ((0, 3),)}
+    made = with_prefix(replace(whole, documents=documents, queries=queries, segments=segments), {"poison": True})
+    question = next(query.question for query in whole.queries if query.query_id == "otter-0")
+    assert made.documents[lie].text == f"{question}.{claim}", "no space, as published"
+    (span,) = made.queries[0].evidence
+    assert made.documents[lie].text[span.start : span.end] == claim[4:9]
+    by = len(question) + 1
+    assert made.segments == {lie: ((0, 5 + by), (5 + by, len(claim) + by)), "it's otter": ((0, 3),)}
+    assert made.queries[1:] == whole.queries[1:]
+    assert {one for one in documents if made.documents[one] is not documents[one]} == {lie}
+    assert made.fingerprint != whole.fingerprint
+
+
+def test_an_attack_with_the_question_in_front_is_found_first(tmp_path, experiment, reader, attacked):
+    lines = [json.loads(line) for line in (attacked / "corpus.jsonl").read_text("utf-8").splitlines()]
+    for line in lines:
+        if line["doc_id"].startswith("lie"):
+            line["text"] = "It was in season 9."
+            line["meta"]["target_query"] = f"{ANIMALS[int(line['doc_id'][3:])]}-4"
+    (attacked / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    sets = [
+        {"load": "animals", "name": "texts"},
+        {"load": "animals", "name": "s + i", "prefix_question": {"poison": True}},
+    ]
+    alone, published = result_of(tmp_path, experiment, sets=sets, answer=None, measures=["PoisonKept"]).sets
+    targets = [line["meta"]["target_query"] for line in lines if line["doc_id"].startswith("lie")]
+    for part, found in ((alone, 0), (published, 1)):
+        kept = dict(zip(part.counted_for("PoisonKept"), part.runs[0].scores["PoisonKept"], strict=True))
+        assert [kept[one] for one in targets] == [found] * LIES
+
+
 def test_trust_may_be_wrong_and_is_drawn_by_the_seed(attacked):
     whole = load(str(attacked))
     right, wrong, other = (
@@ -184,6 +225,8 @@ def test_some_questions_only(attacked):
     ("wrong", "said"),
     [
         ({"leave_out": {"poisn": True}}, "Did you mean 'poison'"),
+        ({"prefix_question": {"poisn": True}}, "Did you mean 'poison'"),
+        ({"prefix_question": {"poison": True}}, "target_query is None"),
         ({"trust": {"low": {"poison": "yes"}}}, "0 of 14 documents"),
         ({"trust": {"low": {"poison": True}, "wrng": 1}}, "Valid keys: low, wrong"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.answer_tables import controllers
 from ragkit.config import PipelineConfig
 from ragkit.errors import ConfigError
 from ragkit.eval.datasets import load
@@ -73,6 +74,24 @@ def steered(tmp_path, experiment, **changes):
         **changes,
     }
     return run(experiment(**content), RunOptions(work=tmp_path / "work", sample=SAMPLE))
+
+
+def test_the_table_of_the_benchmarks_counts_every_call(tmp_path, experiment, reader, judge):
+    result = steered(tmp_path, experiment)
+    (part,) = result.sets
+    lines = [line for line in controllers(result) if line.startswith("| ")]
+    head, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [row[0] for row in rows] == ["once", *CONTROLLERS]
+    cells = [dict(zip(head, row, strict=True)) for row in rows]
+    once, feedback, corrective = cells
+    assert (once["calls"], once["rounds"], once["tokens, times the baseline's"]) == ("1.0", "1.0", "1.0")
+    records = part.runs[1].answers.values()
+    asked = [record.call for record in records if record.call is not None]
+    assert feedback["calls"] == f"{sum(call.calls for call in asked) / SAMPLE:.1f}"
+    assert feedback["read"] == f"{sum(call.prompt_tokens for call in asked) / SAMPLE:,.0f}"
+    assert float(feedback["calls"]) > float(feedback["rounds"]) > 1
+    none = [record.text is None for record in part.runs[2].answers.values()]
+    assert corrective["no answer"] == f"{np.mean(none):.0%}" != "0%"
 
 
 def test_answers_and_costs_are_those_of_a_pipeline(tmp_path, experiment, animals, reader, judge):

@@ -15,6 +15,7 @@ from ragkit.errors import ContractError, ModelError, SchemaError, ServerError
 from ragkit.eval.experiment.gathering import Gathering
 from ragkit.eval.experiment.meeting import Meeting
 from ragkit.eval.experiment.metering import MeteredModel, Metering
+from ragkit.models.each_record import each_record
 from ragkit.protocols import Segment
 from ragkit.testing.scripted import ScriptedLanguageModel
 
@@ -111,6 +112,39 @@ def test_a_reply_that_does_not_fit_fails_its_own_call_alone():
             return "broken"
 
     assert meeting.run([partial(task, number) for number in range(8)]) == [1, 1, 1, "broken", 1, 1, 1, 1]
+
+
+def test_replies_that_do_not_fit_are_asked_for_once_where_the_model_tells_which():
+    class Telling(Bulk):
+        def generate_records(self, prompts, schema, **options):
+            self.sizes.append(len(prompts))
+            bad = [at for at, one in enumerate(prompts) if "bad" in one[0].text]
+            if bad:
+                raise SchemaError.of({at: SchemaError("no score", reply="one two three") for at in bad})
+            return [schema(score=1) for _ in prompts]
+
+    model = Telling()
+    meeting, shared = gathered(model)
+    meters = [Budget().meter() for _ in range(9)]
+
+    def task(number):
+        texts = (
+            ["bad", "good"] if number == 7 else ["good", "good"] if number == 8 else ["bad" if number < 3 else "good"]
+        )
+
+        def ask(some):
+            charged = meters[number].stage("judge")
+            return shared.generate_records(some, Grade, max_tokens=9, meter=charged)
+
+        return [
+            one.score if isinstance(one, Grade) else 0 for one in each_record(ask, [prompt(text) for text in texts])
+        ]
+
+    assert meeting.run([partial(task, number) for number in range(9)]) == [[0]] * 3 + [[1]] * 4 + [[0, 1], [1, 1]]
+    assert model.sizes == [11, 6, 1], "all; those of calls that did not fail; the rest of the one that did"
+    rows = [meter.report()["stages"]["judge"] for meter in meters]
+    assert [(row["calls"], row["reply_tokens"]) for row in rows[:3]] == [(1, 3)] * 3, "what did not fit was written too"
+    assert [row["calls"] for row in rows[3:]] == [1, 1, 1, 1, 2, 2]
 
 
 def test_a_server_that_fails_is_not_asked_in_halves():

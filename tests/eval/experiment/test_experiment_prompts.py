@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ragkit.answering.prompt import INSTRUCTION
 from ragkit.config import PipelineConfig
+from ragkit.errors import ConfigError
 from ragkit.eval.datasets import load
 from ragkit.eval.experiment.retrieval import within
 from ragkit.eval.experiment.run import RunOptions, run
@@ -21,6 +23,11 @@ SELECTORS: dict[str, dict[str, Any]] = {
     "mmr": {"name": "mmr", "k": 3},
     "rationale": {"name": "rationale", "source": "template"},
     "window": {"name": "tree_search", "order": "document"},
+}
+PIPELINE: dict[str, Any] = {
+    "chunker": {"name": "recursive", "size": 60},
+    "embedder": {"name": "hashing", "dimension": 64},
+    "retriever": "hybrid",
 }
 QUESTIONS = 6
 
@@ -49,16 +56,50 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> type[Silent]:
     return Silent
 
 
+def listed(texts: list[str]) -> str:
+    return "".join(f"[{number}] {text}\n\n" for number, text in enumerate(texts, 1))
+
+
+@pytest.mark.parametrize("selector", ["top_k", "tree_search", "extractive"])
+def test_the_same_sources_are_shown_in_the_order_that_a_system_names(tmp_path, experiment, animals, silent, selector):
+    orders = ["best_last", "best_first", "document"]
+    path = experiment(
+        sets=[{"load": "animals", "sample": QUESTIONS}],
+        grid=None,
+        systems=[{"name": "as ever"}, *({"name": order, "order": order} for order in orders)],
+        baseline="as ever",
+        pipeline={**PIPELINE, "selector": SELECTORS[selector]},
+        measures=["EM", "Recall"],
+        answer={"model": {"name": "silent"}, "max_tokens": 20},
+    )
+    (part,) = run(path, RunOptions(work=tmp_path / "work")).sets
+    ever, *runs = part.runs
+    documents = {name: one.text for name, one in load(str(animals)).documents.items()}
+    for query in part.queries:
+        ranked = ever.hits[query.query_id]
+        texts = [documents[name][a:b] for name, (a, b) in zip(ranked.documents, ranked.spans, strict=True)]
+        asked = {one.partition(INSTRUCTION)[0] for one in silent.asked if one.endswith(query.question)}
+        placed = [text for *_, text in sorted(zip(ranked.documents, ranked.spans, texts, strict=True))]
+        assert listed(placed) in asked, "document order"
+        if selector == "top_k":
+            assert asked == {listed(texts), listed(texts[::-1]), listed(placed)}
+        assert {len(one) for one in asked} == {len(listed(texts))}
+    assert all(list(one.hits.items()) == list(ever.hits.items()) for one in runs)
+    if selector == "top_k":
+        assert runs[0].answers == ever.answers
+
+
+def test_an_order_and_a_controller_are_one_too_many(tmp_path, experiment, animals, silent):
+    system = {"name": "both", "order": "document", "pipeline": {"controller": "feedback"}}
+    changes = {"grid": None, "systems": [system], "baseline": "both", "answer": {"model": {"name": "silent"}}}
+    with pytest.raises(ConfigError, match=r"experiment\.yaml:\d+: 'both' has a controller and order: document"):
+        run(experiment(measures=["EM"], **changes), RunOptions(work=tmp_path / "work"))
+
+
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_the_prompt_is_that_of_a_pipeline(tmp_path, experiment, animals, silent, selector):
     model = {"name": "silent", **({"window": 500} if selector == "window" else {})}
-    config = {
-        "chunker": {"name": "recursive", "size": 60},
-        "embedder": {"name": "hashing", "dimension": 64},
-        "retriever": "hybrid",
-        "selector": SELECTORS[selector],
-        "language_model": model,
-    }
+    config = {**PIPELINE, "selector": SELECTORS[selector], "language_model": model}
     path = experiment(
         grid=None,
         pipeline={},

@@ -27,6 +27,8 @@ def by_context(task: RepairTask) -> Tokens:
     if not singles:
         return np.zeros(0, np.int64)
     chosen = np.concatenate(singles).astype(np.int64)
+    if task.repair.run_length == 1:
+        return np.sort(chosen)
     return whole_runs(chosen, _masses(task), task.lengths, counts, task.repair.run_length, by_chunk=True, carry=shared)
 
 

@@ -6,14 +6,11 @@ import numpy as np
 
 from ragkit.cachecraft.core.policies.task import RepairTask
 from ragkit.cachecraft.core.runs import Tokens, best_tokens, whole_runs
-from ragkit.cachecraft.core.sharing import part_of
 from ragkit.errors import ContractError, UsageError
 
 
 def highest(task: RepairTask) -> Tokens:
-    """Return the tokens of the highest scores among the reused chunks that are not exact; the share is one of these.
-
-    A share of 1 means all tokens, exact ones too, so that the repair path can be held against a full computation.
+    """Return the tokens of the highest scores.
 
     Raises UsageError without scores, ContractError for scores of another shape or that are no numbers.
     """
@@ -29,16 +26,11 @@ def highest(task: RepairTask) -> Tokens:
     scores = np.asarray(task.scores, np.float64)[task.positions]
     if not np.isfinite(scores).all():
         raise ContractError("The scores of reused chunks hold NaN or infinite values; expected numbers.")
-    budget = task.budget
-    if budget < task.tokens:
-        inexact = np.array([not one.exact for one in task.chunks])
-        budget = min(part_of(budget / task.tokens, int(task.lengths[inexact].sum())), budget)
-        scores = np.where(np.repeat(inexact, task.lengths), scores, -np.inf)
     return whole_runs(
-        best_tokens(scores, budget),
+        best_tokens(scores, task.budget),
         scores,
         task.lengths,
-        np.array([budget]),
+        np.array([task.budget]),
         task.repair.run_length,
         by_chunk=False,
         carry=False,

@@ -19,7 +19,7 @@ from ragkit.cachecraft.core.sharing import part_of
 
 @dataclass(frozen=True, eq=False)
 class RepairTask:
-    """The reused chunks of a prompt in order, and the budget; tokens are counted through these chunks."""
+    """The reused chunks that may be repaired, in order, and the budget; tokens are counted through these chunks."""
 
     layout: Layout
     chunks: Sequence[Chosen]
@@ -38,6 +38,11 @@ class RepairTask:
         return np.cumsum(self.lengths) - self.lengths
 
     @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The position of each chunk's first token."""
+        return np.array([one.start for one in self.chunks], np.int64)
+
+    @cached_property
     def tokens(self) -> int:
         """Tokens of all chunks."""
         return int(self.lengths.sum())
@@ -45,8 +50,7 @@ class RepairTask:
     @cached_property
     def positions(self) -> NDArray[np.int64]:
         """The position in the prompt of each token."""
-        starts = np.array([one.start for one in self.chunks], np.int64)
-        return np.arange(self.tokens) + np.repeat(starts - self.offsets, self.lengths)
+        return np.arange(self.tokens) + np.repeat(self.starts - self.offsets, self.lengths)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
