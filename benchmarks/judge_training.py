@@ -45,7 +45,7 @@ trained again with it."""
 SETTINGS: dict[Kind, Settings] = {"encoder": ENCODER, "decoder": DECODER, "student": STUDENT}
 DECODER_MODEL = "SmolLM2-135M-Instruct"
 
-WEIGHTS = (0.0, 2.5, 5.0, 10.0, 20.0)
+WEIGHTS = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0)
 """Of the judge beside the five views of `fusion`."""
 PART = 14 * 2**20
 """Bytes of one part of the weights."""
@@ -135,7 +135,7 @@ class Training:
     ) -> Iterator[Chosen]:
         """Report how a trained judge ranks the validation set, alone and fused; yield each way of using it."""
         judged = _judged(judge, watched)
-        figures = {weight: _fused(watched, judged, fused, weight) for weight in (*WEIGHTS, np.inf)}
+        figures = {weight: fused_ranking(watched, judged, fused, weight) for weight in (*WEIGHTS, np.inf)}
         told = {
             f"weight {weight:g}": {**found.means(), "gained over fusion": paired(found.recall, figures[0.0].recall)}
             for weight, found in figures.items()
@@ -177,7 +177,9 @@ def _judged(judge: Judge, asked: Sequence[Asked]) -> list[np.ndarray]:
     return [np.concatenate(scorer.score(one.query.question, one.hits[:READ], one.sentences[:READ])) for one in asked]
 
 
-def _fused(asked: Sequence[Asked], judged: Sequence[np.ndarray], fused: Sequence[np.ndarray], weight: float) -> Ranking:
+def fused_ranking(
+    asked: Sequence[Asked], judged: Sequence[np.ndarray], fused: Sequence[np.ndarray], weight: float
+) -> Ranking:
     """Return how the judge ranks beside the five views, as `FusedSentences` weighs them; infinite: the judge alone."""
     waiting = iter(zip(judged, fused, strict=True))
 

@@ -99,6 +99,10 @@ class KvReuseConfig(BaseModel):
     remote: str | None = None
     """Address of a Valkey or Redis server behind the disk, as valkey://host:6379/0."""
     remote_bytes: int = Field(default=64 << 30, ge=0)
+    remote_seconds: float = Field(default=1.0, gt=0, le=600)
+    """Seconds that the remote server may take to answer, beyond those that the bytes take at `remote_rate`."""
+    remote_rate: float = Field(default=50e6, gt=0, allow_inf_nan=False)
+    """Bytes a second that the remote server must reach; what comes more slowly is a miss."""
     admission: Literal["room", "reuse", "always"] = "room"
     """"room" keeps what is new while there is room, then what was shown before and saves more than what goes for it;
     "reuse" only the latter; "always" every chunk that was computed."""

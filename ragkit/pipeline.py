@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from ragkit.answering.closest import closest_sentences
 from ragkit.answering.prompt import source_limit
 from ragkit.budget import Budget, Meter
-from ragkit.cachecraft.report import collected_reports
+from ragkit.cachecraft.report import collected_reports, trace_of
 from ragkit.compatibility import check_built_alike, check_embedder
 from ragkit.config import PartConfig, PipelineConfig
 from ragkit.controllers.arranging import arranged
@@ -240,7 +240,7 @@ class Pipeline:
         )
         with collected_reports() as reports:
             found = asking.finished((steering or Once()).control(asking))
-        reused = {"kv_reuse": reports[-1].as_dict()} if reports else {}
+        reused = trace_of(reports)
         found = replace(found, trace={**found.trace, "selector": chosen.name, **reused})
         if found.citations or not found.trace["kept"]:
             return found

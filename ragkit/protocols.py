@@ -138,7 +138,11 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class Selector(Protocol):
-    """Chooses among hits what goes into the prompt; the prompt puts the best next to the question."""
+    """Chooses among hits what goes into the prompt; the prompt puts the best next to the question.
+
+    One that scores hits itself has a method `weighted(weights)`, which returns it with these scores multiplied by
+    weights by chunk id (`ragkit.selectors.weighing`); without it the weight of trust reaches only the hits' own scores.
+    """
 
     name: str
 

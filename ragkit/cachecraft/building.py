@@ -54,21 +54,24 @@ def build_chunks(
     prefix = session.pieces.prefix
     session.store.check_writer()
     wanted = _hottest(session, [session.pieces.chunk(text) for text in texts], domain)[:limit]
+    token_bytes = session.backend.token_bytes
     builder = _Builder(session, prefix, domain)
     missing = [ids for key, ids in wanted if not builder.stored(key, ids)]
     fitting = [ids for ids in missing if len(prefix) + len(ids) < window]
-    affordable = _within(fitting, builder.room(len(prefix)), session.backend.token_bytes)
-    built = size = done = 0
+    affordable = _within(fitting, session.store.room - len(prefix) * token_bytes, token_bytes)
+    done: list[Ids] = []
     for part in _parts(affordable, _AT_ONCE):
-        kept = builder.build(part)
-        built += sum(one > 0 for one in kept)
-        size += sum(kept)
-        done += len(part)
-        if progress is not None:
-            progress(STAGE, done, len(affordable))
-        if not any(kept):
+        if sum(map(len, part)) * token_bytes > session.store.room:  # less by now: a remote store went away
             break
-    return Built(built, len(wanted) - len(missing), len(missing) - built, size)
+        builder.build(part)
+        done += part
+        if progress is not None:
+            progress(STAGE, len(done), len(affordable))
+        if not any(builder.lasting(part)):
+            break
+    built = [ids for ids, there in zip(done, builder.lasting(done), strict=True) if there]
+    size = sum(map(len, built)) * token_bytes
+    return Built(len(built), len(wanted) - len(missing), len(missing) - len(built), size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,8 @@ class _Builder:
         )
         return next(names, None)
 
-    def room(self, prefix: int) -> int:
-        """Return the bytes that can be added without driving anything out; the prefix counts as not there."""
-        index = self.session.store.index
-        return max(0, index.capacity_bytes - index.used_bytes - prefix * self.session.backend.token_bytes)
-
-    def build(self, chunks: Sequence[Ids]) -> list[int]:
-        """Return the bytes kept of each chunk, 0 where the store did not keep it or its disk did not take it."""
+    def build(self, chunks: Sequence[Ids]) -> None:
+        """Compute chunks, and the prefix where it is not stored, and wait until the store has written them."""
         head = [Piece(Kind.PREFIX, self.prefix)] if len(self.prefix) else []
         backend, store = self.session.backend, self.session.store
         keeper = Keeper(backend, store, DeviceCache(0))
@@ -105,9 +103,13 @@ class _Builder:
             keeper.save(state, keys, len(head), always=True)
         del states
         store.flush()
-        names = [self.stored(chunk_key(backend.space.key, ids, self.domain), ids) or "" for ids in chunks]
-        there = store.lasting(names)
-        return [len(ids) * backend.token_bytes if kept else 0 for ids, kept in zip(chunks, there, strict=True)]
+
+    def lasting(self, chunks: Sequence[Ids]) -> list[bool]:
+        """Return which chunks a restart would find."""
+        space = self.session.backend.space.key
+        return self.session.store.lasting(
+            [self.stored(chunk_key(space, ids, self.domain), ids) or "" for ids in chunks]
+        )
 
     def _keys(self, state: State) -> Mapping[int, str]:
         return chunk_keys(state.plan.layout, self.session.backend.space.key, self.domain)

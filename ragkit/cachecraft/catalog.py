@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS variants (name TEXT PRIMARY KEY, record BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS uses (name TEXT PRIMARY KEY, record TEXT NOT NULL, checksum BLOB NOT NULL);
 """
 _BUSY_SECONDS = 5.0
+_BROKEN = ".broken-"
 
 Uses = Sequence[float]
 """What the index remembers of a variant's uses, as numbers."""
@@ -57,6 +58,12 @@ class Catalog:
     def failures(self) -> Mapping[str, int]:
         """How often what went wrong: "catalog moved aside", "row", "off"."""
         return self._counts.snapshot()
+
+    @property
+    def on(self) -> bool:
+        """Whether it could be read by now; what it held may still be there where it could not."""
+        with self._lock:
+            return self._connection is not None
 
     @property
     def bytes(self) -> int:
@@ -103,6 +110,23 @@ class Catalog:
         if gone:
             self._write(lambda connection: _delete(connection, gone))
 
+    def clear(self) -> bool:
+        """Forget all variants, and remove the damaged files that were moved aside; return whether all are gone."""
+
+        def empty(connection: sqlite3.Connection) -> bool:
+            connection.execute("DELETE FROM variants")
+            connection.execute("DELETE FROM uses")
+            return True
+
+        if self._read_only:
+            return False
+        try:
+            for path in self.path.parent.glob(f"{self.path.name}{_BROKEN}*"):
+                path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return self._attempt(empty, otherwise=False)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -143,7 +167,7 @@ class Catalog:
 
     def _move_aside(self) -> None:
         number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.broken-{number}")).exists():
+        while (aside := self.path.with_name(f"{self.path.name}{_BROKEN}{number}")).exists():
             number += 1
         if self.path.exists():
             self.path.rename(aside)

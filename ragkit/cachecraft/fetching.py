@@ -11,6 +11,7 @@ from ragkit.cachecraft.core.choice import Chosen, choose, prefix_key
 from ragkit.cachecraft.core.preload import Pace
 from ragkit.cachecraft.core.prompt import Layout
 from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.core.variant import Variant
 from ragkit.cachecraft.hf.backend import HfBackend
 from ragkit.cachecraft.hf.device_cache import DeviceCache
 from ragkit.cachecraft.hf.incoming import Incoming, Source
@@ -20,7 +21,7 @@ from ragkit.cachecraft.tiers.arriving import Batch, LostError
 from ragkit.errors import UsageError
 
 _ATTEMPTS = 3
-"""Choices among the variants of a chunk: the store forgets one that cannot be loaded, and the next is tried."""
+"""Choices among the variants of a chunk: where one cannot be loaded, the next is tried."""
 
 NOT_LOADED = "its keys and values could not be loaded"
 
@@ -67,16 +68,23 @@ class Fetcher:
         found = Fetched({}, dict.fromkeys(keys, "the cache failed"), {})
         loader = _Loader(self, failures)
         lost: set[int] = set()
+        failed: set[str] = set()
+
+        def candidates(key: str) -> Sequence[Variant]:
+            stored = self.store.candidates(key)
+            return [one for one in stored if one.name not in failed] if failed else stored
+
         try:
             for _ in range(_ATTEMPTS):
                 with watch.step("choose"):
                     prefix, recurs = prefix_key(layout, keys), self.store.recurs
-                    chosen, reasons = choose(layout, keys, self.store.candidates, prefix, repair, recurs=recurs)
+                    chosen, reasons = choose(layout, keys, candidates, prefix, repair, recurs=recurs)
                 with watch.step("load"):
                     loader.load({one.variant.name: one.variant.tokens for one in chosen.values()})
                 kept = {at: one for at, one in chosen.items() if one.variant.name in loader.found}
                 lost |= chosen.keys() - kept.keys()
-                # a store forgets what it cannot load: without this the next attempt would say that nothing was stored
+                failed |= {chosen[at].variant.name for at in chosen.keys() - kept.keys()}
+                # without this the next attempt would say that nothing was stored
                 reasons = reasons | dict.fromkeys(lost - kept.keys(), NOT_LOADED)
                 found = Fetched(kept, reasons, loader.found, loader.bytes, loader.batches)
                 if len(kept) == len(chosen):

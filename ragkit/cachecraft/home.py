@@ -7,9 +7,10 @@ FOLDER/SPACE/blobs/          their keys and values
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from ragkit.errors import IndexLockedError, RagkitWarning, StorageError
 from ragkit.identity import content_hash
 
 _CATALOG = "catalog.sqlite"
+_INSIDE = (_CATALOG, "blobs", "store.lock", "gate.json")
+"""What makes a folder that of a model space; any may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,13 @@ class Home:
                 hint="Run the command again when the other process has ended.",
             )
 
+    def warn_reader(self) -> None:
+        """Warn that what is new is kept in memory only, and why."""
+        failed = ", ".join(self.failures)
+        by_another = f"Another process writes {self.root}"
+        why = f"The chunk store {self.root} cannot be written ({failed})" if failed else by_another
+        warnings.warn(f"{why}: what is new is kept in memory only.", RagkitWarning, stacklevel=3)
+
     def close(self) -> None:
         """Close the files and let another process write; warn of what the disk refused."""
         refused = [f"{reason}, {times} times" for reason, times in self.disk.failures.items() if reason in REFUSALS]
@@ -74,20 +84,24 @@ def space_folder(folder: Path, space_key: str) -> Path:
     return folder / (space_key if plain else content_hash("space", key=space_key))
 
 
-def open_home(folder: Path, space_key: str, disk_bytes: int, *, sync: bool, read_only: bool = False) -> Home:
+def open_home(
+    folder: Path,
+    space_key: str,
+    disk_bytes: int,
+    *,
+    sync: bool,
+    read_only: bool = False,
+    evicted: Callable[[Sequence[str]], None] = lambda _: None,
+) -> Home:
     """Return the folder of a model space, made if it is not there; as its reader where another process writes it.
 
-    With `read_only` it is its reader in any case, and nothing is changed.
+    With `read_only` it is its reader in any case, and nothing is changed. `evicted` hears of what the disk pushed out.
     """
     root = space_folder(folder, space_key)
     counts = Counts()
     lock = None if read_only else _locked(root, counts)
-    if lock is None and not read_only:
-        failed = ", ".join(counts.snapshot())
-        why = f"The chunk store {root} cannot be written ({failed})" if failed else f"Another process writes {root}"
-        warnings.warn(f"{why}: what is new is kept in memory only.", RagkitWarning, stacklevel=3)
     read_only = lock is None
-    disk = DiskTier(root, disk_bytes, scope=space_key, sync=sync, read_only=read_only)
+    disk = DiskTier(root, disk_bytes, scope=space_key, sync=sync, read_only=read_only, evicted=evicted)
     return Home(
         root, disk, Catalog(root / _CATALOG, space_key, read_only=read_only), read_only, lock, counts.snapshot()
     )
@@ -107,6 +121,9 @@ def _locked(root: Path, counts: Counts) -> FileLock | None:
 
 
 def stored_spaces(folder: Path) -> dict[str, Path]:
-    """Return the model spaces that a store's `folder` holds, by key, for listing and clearing."""
-    found = {space_of(path): path.parent for path in sorted(folder.glob(f"*/{_CATALOG}"))}
-    return {space: path for space, path in found.items() if space}
+    """Return the model spaces that a store's `folder` holds, by key, for listing and clearing.
+
+    One whose catalog cannot be read is known by the name of its folder, which is its key but for odd ones.
+    """
+    inside = [path for path in sorted(folder.glob("*")) if any(os.path.lexists(path / name) for name in _INSIDE)]
+    return {space_of(path / _CATALOG) or path.name: path for path in inside}

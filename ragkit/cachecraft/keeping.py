@@ -77,8 +77,9 @@ def new_variant(state: State, keys: Mapping[int, str], piece: int) -> Variant:
     known = chunk_statistics(masses, layout, piece) if masses is not None else None
     if is_chunk and not before:
         known = _behind_nothing(len(layout.pieces[piece].ids))
+    context = context_key(layout.ids[:start])
     return Variant(
-        name=variant_name(key, prefix, before, start, age),
+        name=variant_name(key, prefix, before, start, age, context=context),
         chunk=key,
         ids=layout.pieces[piece].ids,
         prefix=prefix,
@@ -87,7 +88,7 @@ def new_variant(state: State, keys: Mapping[int, str], piece: int) -> Variant:
         lengths=lengths,
         generation=age,
         statistics=known,
-        context=context_key(layout.ids[:start]),
+        context=context,
     )
 
 

@@ -25,6 +25,7 @@ from ragkit.protocols import LanguageModel, Progress, Prompt, Record
 
 if TYPE_CHECKING:
     from ragkit.cachecraft.core.prompt import Layout
+    from ragkit.cachecraft.losses import Losses
     from ragkit.cachecraft.session import Session
 
 _STAGE = "generate"
@@ -58,6 +59,7 @@ class ReusingLanguageModel:
         self._plain = plain
         self._trace = trace
         self._session: Session | None = None
+        self._losses: Losses | None = None
         self._closing: weakref.finalize[..., ReusingLanguageModel] | None = None
         self._users = 0
         self._lock = threading.Lock()
@@ -91,6 +93,7 @@ class ReusingLanguageModel:
         """
         with self._lock:
             if self._session is None or again:
+                from ragkit.cachecraft.losses import Losses
                 from ragkit.cachecraft.session import open_session
 
                 self._close()
@@ -98,6 +101,7 @@ class ReusingLanguageModel:
                     self._session = open_session(
                         engine, self.name, self._plain.fingerprint, self.config, progress=progress, again=again
                     )
+                self._losses = Losses(self._session.store)
                 self._closing = weakref.finalize(self, self._session.store.close)
             return self._session
 
@@ -128,7 +132,7 @@ class ReusingLanguageModel:
     def _close(self) -> None:
         if self._session is not None:
             self._session.store.close()
-            self._session = None
+            self._session = self._losses = None
         if self._closing is not None:
             self._closing.detach()  # which would keep the closed store alive as long as this lives
             self._closing = None
@@ -174,6 +178,8 @@ class ReusingLanguageModel:
         return self._reply(session, layout, max_tokens, meter, sampling)
 
     def _reply(self, session: Session, layout: Layout, max_tokens: int, meter: Meter | None, sampling: Sampling) -> str:
+        from ragkit.cachecraft.fetching import NOT_LOADED  # which imports torch
+
         limit = None if meter is None else meter.budget.seconds
 
         def late() -> bool:
@@ -192,6 +198,8 @@ class ReusingLanguageModel:
         if meter is not None:
             meter.record(_STAGE, reply_tokens=len(done.tokens), calls=1, dollars=0.0, seconds=seconds)
         self._note(Traced(_STAGE, _STAGE, self.name, len(layout.ids), len(done.tokens), seconds, cached=False))
+        if (losses := self._losses) is not None:
+            losses.look(trouble=bool(report.failures) or NOT_LOADED in report.misses)
         ended = done.tokens[-1] in session.ends or len(done.tokens) >= max_tokens
         if late() and not ended and meter is not None:
             meter.spend(_STAGE)  # which raises: the deadline cut the reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -68,6 +68,18 @@ class ReuseReport:
             "generations": list(self.generations),
             "failures": list(self.failures),
         }
+
+
+def trace_of(reports: Sequence[ReuseReport]) -> dict[str, Any]:
+    """Return what an answer's trace says of its prompts, nothing without any.
+
+    `kv_reuse` is the report of the last prompt; where a controller had several answered, `kv_reuse_earlier` has those
+    before it, in order.
+    """
+    if not reports:
+        return {}
+    *earlier, last = [report.as_dict() for report in reports]
+    return {"kv_reuse": last, **({"kv_reuse_earlier": earlier} if earlier else {})}
 
 
 _COLLECTED: ContextVar[list[ReuseReport] | None] = ContextVar("reuse reports", default=None)

@@ -108,7 +108,8 @@ class ChunkReuse:
         held = DeviceCache(config.device_bytes if on_gpu else 0)  # the host's memory is the store's own
         self._fetcher = Fetcher(backend, store, held, layerwise)
         self._keeper = Keeper(backend, store, held)
-        self._observes = config.policy == "cachecraft"  # no other policy reads the statistics
+        # the policy reads which tokens, an alpha how many (CCI and CFO, eq. 11 and 12); nobody else reads statistics
+        self._observes = config.policy == "cachecraft" or config.alpha is not None
 
     def reply(
         self,
@@ -270,7 +271,7 @@ def _report(policy: str, done: Computed, kept: int, first: float, checked: Diver
         generations=tuple(one.variant.generation for one in chunks),
         kept=kept,
         borders=layout.borders,
-        failures=tuple(done.failures),
+        failures=tuple(dict.fromkeys(done.failures)),
         seconds=done.watch.seconds,
         first_token_seconds=first,
         divergence=None if checked is None else checked.kl,

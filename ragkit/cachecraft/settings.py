@@ -80,4 +80,10 @@ def _remote(config: KvReuseConfig, space_key: str) -> BlobTier | None:
         return None
     from ragkit.cachecraft.tiers.remote import RemoteTier
 
-    return RemoteTier(config.remote, config.remote_bytes, scope=space_key)
+    return RemoteTier(
+        config.remote,
+        config.remote_bytes,
+        scope=space_key,
+        seconds=config.remote_seconds,
+        rate=config.remote_rate,
+    )

@@ -31,9 +31,10 @@ class ChunkStore:
     """Variants of one model space and their blobs. Safe to share between threads; close it, or use it in a `with`.
 
     In `folder` each model space has a folder of its own, so the store of another model is simply empty. One process
-    writes it; a second one reads what was there when it opened it and keeps what it adds in memory only
-    (`read_only`). Without `folder` there is memory only. Nothing but wrong arguments raises: a full disk, a damaged
-    file or a dead remote store is a miss, counted in `stats().failures`.
+    writes it, and the remote tier; a second one reads what was there when it opened it and keeps what it adds in memory
+    only (`read_only`). Without `folder` there is memory only. What is stored is bounded by what lasts: the disk, or the
+    remote tier where that is larger and answers. Nothing but wrong arguments raises: a full disk, a damaged file or a
+    dead remote store is a miss, counted in `stats().failures`.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class ChunkStore:
             space_key: the key of the model space (`ModelSpace.key`).
             folder: where the disk tier and the catalog lie.
             memory_bytes: bound of the blobs in memory.
-            disk_bytes: bound of the blobs on disk; headers and catalog come on top (0.1 to 0.2 % of blobs of 11 MiB).
+            disk_bytes: bound of the blobs on disk, 0 for memory only; headers and catalog come on top (0.1 to 0.2 % of
+                blobs of 11 MiB).
             remote: a tier behind the disk.
             per_chunk: variants of one chunk, a soft bound.
             admission: "reuse" stores what is expected to be used again, "room" also what is new while there is room,
@@ -73,14 +75,27 @@ class ChunkStore:
         """
         self.space_key = space_key
         self._lock = threading.RLock()
-        self._home: Home | None = (
-            open_home(folder, space_key, disk_bytes, sync=sync, read_only=read_only) if folder else None
-        )
+        self._remote = remote
+        self._home: Home | None = None
+        if folder:
+            options = {"sync": sync, "read_only": read_only}
+            self._home = open_home(folder, space_key, disk_bytes, evicted=self._pushed_out, **options)
         slower: list[BlobTier] = [self._home.disk] if self._home else []
         slower += [remote] if remote else []
         self._memory = MemoryTier(memory_bytes, allocate=allocate)
-        self._tiers = Tiered(self._memory, slower, queue_bytes=queue_bytes, written=self._written, patience=patience)
-        self.index = VariantIndex(self._tiers.capacity, per_chunk, decay, admission=admission)
+        self._tiers = Tiered(
+            self._memory,
+            slower,
+            queue_bytes=queue_bytes,
+            written=self._written,
+            patience=patience,
+            read_only=self.read_only,
+        )
+        self._others = 0
+        """Bytes of the variants that are another process's to keep."""
+        self._to_warn = self.read_only and not read_only
+        self.index = VariantIndex(max(memory_bytes, disk_bytes), per_chunk, decay, admission=admission)
+        self.index.capacity_bytes = self._bound()
         self._noted: set[str] = set()
         self._saving: set[str] = set()
         self._decay, self._reused = decay, 0
@@ -99,12 +114,35 @@ class ChunkStore:
         if self._home is not None:
             self._home.check_writer()
 
+    def _bound(self) -> int:
+        """Return the bytes that variants may have together, as of now: what would come back after a restart.
+
+        The disk pushes out what is beyond it, which is no loss while the remote tier has it too. While that is off
+        nothing is forgotten for it, but what comes in takes the place of something else.
+        """
+        if self.read_only:
+            return self._others + self._memory.capacity
+        bound = (self._home.disk.capacity if self._home else 0) or self._memory.capacity
+        if self._remote is None:
+            return bound
+        return max(bound, self._remote.capacity if self._remote.on else self.index.used_bytes)
+
+    @property
+    def room(self) -> int:
+        """Bytes of keys and values that can be added without driving anything out."""
+        with self._lock:
+            return max(0, self._bound() - self.index.used_bytes)
+
     def _restore(self, home: Home, *, elsewhere: bool) -> None:
-        """Take over what the folder holds; blobs without metadata and metadata without blobs go."""
+        """Take over what the folder holds; blobs without metadata and metadata without blobs go.
+
+        Neither goes where the other could not be read: the system may have refused that for the moment.
+        """
         rows = [(variant, uses if len(uses) == 3 else (0.0, 0.0, 0.0)) for variant, uses in home.catalog.load()]
         there = set(home.disk.names())
+        elsewhere = elsewhere or not home.disk.listed
         if home.read_only:  # what the writer keeps is not this one's to push out
-            self.index.capacity_bytes = max(self.index.capacity_bytes, sum(variant.size for variant, _ in rows))
+            self._others = sum(variant.size for variant, _ in rows)
         self.index.now = now = int(max((uses[2] for _, uses in rows), default=0))
         # the least worth first: where the capacity has become smaller, each newcomer pushes out the least
         for variant, (worth, popularity, at) in sorted(
@@ -113,20 +151,24 @@ class ChunkStore:
             if (elsewhere or variant.name in there) and self._admit(variant, always=True):
                 self.index.remember(variant.name, worth, popularity, at=int(at))
         home.catalog.remove(variant.name for variant, _ in rows if variant.name not in self.index)
-        home.disk.delete([name for name in there if name not in self.index])
+        if home.catalog.on:
+            home.disk.delete([name for name in there if name not in self.index])
         home.disk.trim()
 
     def candidates(self, key: str) -> Sequence[Variant]:
         """Return the variants of a chunk; the metadata only."""
         with self._lock:
-            return list(self.index.candidates(key))
+            return self.index.candidates(key)
 
     def load(self, names: Sequence[str]) -> dict[str, Blob]:
-        """Return the blobs of variants, read-only; those that are missing or broken are left out and forgotten."""
+        """Return the blobs of variants, read-only; what did not come is left out.
+
+        It is forgotten where it is missing or broken, not where a tier could not read it for now or in time.
+        """
         found = dict(zip(names, self._tiers.get(names), strict=True))
         missing = [name for name, blob in found.items() if blob is None]
-        again = self._memory.exists(missing)  # saved by another thread meanwhile
-        self._drop([name for name, there in zip(missing, again, strict=True) if not there])
+        there = self._tiers.may_have(missing)  # in memory: saved by another thread meanwhile
+        self._drop([name for name, maybe in zip(missing, there, strict=True) if not maybe])
         return {name: blob for name, blob in found.items() if blob is not None}
 
     def arrive(self, names: Sequence[str]) -> Batch | None:
@@ -168,12 +210,17 @@ class ChunkStore:
             self._saving.discard(name)
             if not kept:
                 self.index.remove(name)
-            if name not in self.index:  # nothing kept it, or another thread's variant pushed it out meanwhile
+            stays = name in self.index
+            if not stays:  # nothing kept it, or another thread's variant pushed it out meanwhile
                 self._forget(name)
-            return kept and name in self.index
+            to_warn, self._to_warn = self._to_warn and stays, self._to_warn and not stays
+        if to_warn and self._home is not None:
+            self._home.warn_reader()
+        return stays
 
     def _admit(self, variant: Variant, *, always: bool) -> bool:
         """Let a variant into the index and remove what goes for it."""
+        self.index.capacity_bytes = self._bound()
         admission = self.index.add(variant, always=always)
         for evicted in admission.evicted:
             self._forget(evicted.name)
@@ -225,6 +272,11 @@ class ChunkStore:
             if (variant := self.index.get(name)) is not None:
                 self._home.catalog.add([variant])
 
+    def _pushed_out(self, names: Sequence[str]) -> None:
+        """Forget what the disk had no room for, unless the remote tier may have it; called from the tier's thread."""
+        elsewhere = self._remote.may_have(names) if self._remote is not None else [False] * len(names)
+        self._drop([name for name, maybe in zip(names, elsewhere, strict=True) if not maybe])
+
     def _drop(self, names: Sequence[str]) -> None:
         with self._lock:
             for name in names:
@@ -233,9 +285,6 @@ class ChunkStore:
 
     def _forget(self, name: str) -> None:
         """Remove the bytes and the metadata of a variant that left the index; what a writer owns stays."""
-        if self.read_only:
-            self._memory.delete([name])
-            return
         self._tiers.delete([name])
         if self._home is not None:
             self._home.catalog.remove([name])
@@ -245,7 +294,11 @@ class ChunkStore:
         with self._lock:
             variants = list(self.index)
             reused = self._reused
-        tiers = tuple(TierStats(one.name, one.used, one.capacity, len(one.names())) for one in self._tiers.tiers)
+        blobs = [len(one.names()) for one in self._tiers.tiers]  # first: a remote tier learns its bytes from it
+        tiers = tuple(
+            TierStats(one.name, one.used, one.capacity, count)
+            for one, count in zip(self._tiers.tiers, blobs, strict=True)
+        )
         evictions = {**self._evictions.snapshot(), "memory": self._memory.evictions}
         failures = dict(self._tiers.failures)
         if self._home is not None:
@@ -266,13 +319,28 @@ class ChunkStore:
             read_only=self.read_only,
         )
 
-    def clear(self) -> None:
-        """Forget all variants of this model space, on disk and in the remote store too."""
-        self._drop([variant.name for variant in self.index])
+    def clear(self) -> list[str]:
+        """Forget all variants of this model space and remove all blobs, on disk and in the remote store too.
+
+        Waits for it and returns what still holds some: "disk", "remote", "catalog". A reader leaves what is the
+        writer's.
+        """
+        with self._lock:
+            for variant in self.index:
+                self.index.remove(variant.name)
+        staying = self._tiers.empty(_CLOSE_SECONDS)
+        if self._home is not None and not self.read_only and not self._home.catalog.clear():
+            staying.append("catalog")
+        return staying
 
     def lasting(self, names: Sequence[str]) -> list[bool]:
-        """Return which variants a restart would find by now: on disk, in memory where there is no folder."""
-        return (self._memory if self._home is None else self._home.disk).exists(names)
+        """Return which variants a restart would find by now: on disk or remote, in memory where there is no folder."""
+        if self._home is None:
+            return self._memory.exists(names)
+        there = dict(zip(names, self._home.disk.exists(names), strict=True))
+        if self._remote is not None and (lacking := [name for name in there if not there[name]]):
+            there |= dict(zip(lacking, self._remote.exists(lacking), strict=True))
+        return [there[name] for name in names]
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait, at most `seconds` per tier, until everything is written to the slower tiers; return whether it is."""

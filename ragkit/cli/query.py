@@ -33,7 +33,8 @@ def query(
     """Find the chunks that match a question best.
 
     With --selector, --min-trust or a FILE that names a selector: what that keeps of them. No language model is asked,
-    but by selectors that ask one (rationale unless its source needs none, extractive with the scorer yes_no).
+    but by selectors that ask one (rationale unless its source needs none, extractive with the scorer yes_no) and by the
+    reranker likelihood.
     """
     check_question(question)
     selection: Selection | None = None

@@ -22,6 +22,7 @@ class HitReply(Reply):
 
     rank: int = Field(description="Place in the retriever's list, from 1", ge=1)
     score: FiniteFloat = Field(description="Higher is better; scales differ between retrievers")
+    chunk_id: str = Field(description="Id of the chunk, or of the part of it; `selection` names chunks by it")
     doc_id: str = Field(description="Id of the document: the hash of its content unless the source gave one")
     source: str = Field(description="The file it came from")
     start: int = Field(ge=0)
@@ -37,6 +38,7 @@ class HitReply(Reply):
         return cls(
             rank=hit.rank,
             score=float(hit.score),
+            chunk_id=hit.chunk_id,
             doc_id=hit.chunk.doc_id,
             source=encodable(hit.source),
             start=hit.chunk.start,

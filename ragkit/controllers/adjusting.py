@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ragkit.controllers.arranging import place
 from ragkit.protocols import Asking
 from ragkit.schema import Dropped, Hit, Selection
 
@@ -22,15 +24,34 @@ def smaller(selection: Selection, asking: Asking) -> Selection | None:
 def larger(selection: Selection, asking: Asking) -> Selection | None:
     """Return `selection` with the best chunk that it dropped and that fits, None where there is none.
 
-    What was dropped with flags (distrusted, contradicting, ...) never comes back.
+    What was dropped with flags (distrusted, contradicting, ...) never comes back. It has to fit the selector's own
+    budget too, where the trace tells one, and goes to its place where the hits stand in the order of their documents.
     """
+    limit = min(asking.limit, _own_budget(selection))
     for one in _waiting(selection):
-        kept = (one.hit, *selection.hits) if selection.ordered else (*selection.hits, one.hit)
+        kept = _with(selection, one.hit)
         tokens = _tokens(kept, asking)
-        if tokens <= asking.limit:
+        if tokens <= limit:
             dropped = tuple(other for other in selection.dropped if other is not one)
             return replace(selection, hits=kept, dropped=dropped, tokens=tokens)
     return None
+
+
+def _with(selection: Selection, hit: Hit) -> tuple[Hit, ...]:
+    """Return the hits with `hit`: last where the best is first, else at its place in the documents' order, or first."""
+    if not selection.ordered:
+        return *selection.hits, hit
+    kept = list(selection.hits)
+    if kept == sorted(kept, key=place):
+        return tuple(sorted([*kept, hit], key=place))
+    return hit, *kept
+
+
+def _own_budget(selection: Selection) -> float:
+    """Return the most tokens that the selector set itself: `budget` of its trace, a number or with `tokens`."""
+    told = selection.trace.get("budget")
+    own = told.get("tokens") if isinstance(told, Mapping) else told
+    return own if isinstance(own, int | float) else math.inf
 
 
 def _waiting(selection: Selection) -> list[Dropped]:

@@ -23,11 +23,12 @@ def arranged(question: str, selection: Selection, order: Order, fitting: Callabl
         return selection
     shown = list(selection.hits) if selection.ordered else prompt_order(selection.hits)
     if order == "document":
-        shown.sort(key=_place)
+        shown.sort(key=place)
     else:
         shown = [shown[at] for at in fitting(build_prompt(question, shown))]
     return replace(selection, hits=tuple(shown), ordered=True)
 
 
-def _place(hit: Hit) -> tuple[str, str, int, int]:
+def place(hit: Hit) -> tuple[str, str, int, int]:
+    """Return what sorts hits by source and place in it."""
     return hit.source, hit.chunk.doc_id, hit.chunk.start, hit.chunk.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, cast
 
@@ -44,7 +45,8 @@ def resized(selector: PartConfig, by: int) -> PartConfig:
 def _resized_policy(selector: str, named: Any, by: int) -> dict[str, Any] | None:
     """Return the policy with its size changed, None where it has none."""
     policy: Any = getattr(part("selectors", selector), "auto_policy", None)
-    if named not in (None, "auto"):
+    name = named.get("name") if isinstance(named, Mapping) else named
+    if named not in (None, "auto") and (name != "auto" or policy is not None):
         policy = make_policy(named, policy)
     if policy is None:
         return None

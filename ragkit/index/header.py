@@ -29,9 +29,10 @@ class IndexHeader:
         return str(self.config.language)
 
     def to_json(self) -> str:
-        """Return the header as JSON text."""
+        """Return the header as JSON text, without the address of a remote chunk store, which may hold a password."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "config"}
-        return json.dumps({**fields, "config": self.config.model_dump()}, sort_keys=True)
+        config = self.config.model_dump(exclude={"kv_reuse": {"remote"}})
+        return json.dumps({**fields, "config": config}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> IndexHeader:

@@ -9,13 +9,13 @@ This module imports torch and transformers; import it only to convert.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from gguf import GGUFReader
-from tokenizers import pre_tokenizers
+from tokenizers import decoders, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
 from transformers.utils import logging
 
@@ -27,7 +27,7 @@ def convert(gguf: Path, target: Path, progress: Progress | None = None) -> None:
     folder, name = str(gguf.parent), gguf.name
     with _bars_replaced_by(progress):
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        _split_digits(gguf, tokenizer)
+        as_named({name: field.contents() for name, field in GGUFReader(gguf).fields.items()}, tokenizer)
         model = AutoModelForCausalLM.from_pretrained(
             folder, gguf_file=name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
@@ -37,17 +37,27 @@ def convert(gguf: Path, target: Path, progress: Progress | None = None) -> None:
         model.save_pretrained(target)
 
 
-def _split_digits(gguf: Path, tokenizer: Any) -> None:
-    """Give the tokenizer the pre-tokenizer that the GGUF names ("smollm": single digits, then byte level).
+def as_named(fields: Mapping[str, Any], tokenizer: Any) -> None:
+    """Make `tokenizer` the one that the GGUF's metadata `fields` name, whatever the release of transformers.
 
-    transformers reads every GPT-2-like vocabulary as plain byte level, which cuts white space before a digit
-    differently from the text the model was trained on.
+    Some releases read a GPT-2-like vocabulary as one with byte fallback, which tokenizes alike but which grammars
+    misread, and take another end token. All read "smollm" (single digits, then byte level) as plain byte level, which
+    cuts white space before a digit differently from the text the model was trained on.
     """
-    named = GGUFReader(gguf).fields.get("tokenizer.ggml.pre")
-    if named is not None and named.contents() == "smollm":
+    if fields.get("tokenizer.ggml.model") == "gpt2":
+        backend = tokenizer.backend_tokenizer
+        backend.normalizer = None
+        backend.decoder = decoders.ByteLevel()
+        backend.model.byte_fallback = backend.model.fuse_unk = False
+        backend.model.unk_token = None
+    if fields.get("tokenizer.ggml.pre") == "smollm":
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
+    for kind, name in (("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")):
+        place = fields.get(f"tokenizer.ggml.{kind}_token_id")
+        if place is not None:
+            setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(int(place)))
 
 
 @contextlib.contextmanager

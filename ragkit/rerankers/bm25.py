@@ -6,6 +6,7 @@ which is what tells them apart. So a score depends on the other candidates (`lis
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -29,7 +30,7 @@ class Bm25Reranker:
 
     def __init__(self, k1: float = K1, b: float = B, language: str = "english") -> None:
         """Take the parameters of BM25; raise ConfigError unless k1 >= 0 and 0 <= b <= 1."""
-        if not (k1 >= 0 and 0 <= b <= 1):
+        if not (0 <= k1 < math.inf and 0 <= b <= 1):
             raise ConfigError(f"k1 is {k1} and b {b}; expected k1 >= 0 and b in [0, 1].", hint="Correct them.")
         self._k1, self._b, self._language = k1, b, language
         self.fingerprint = content_hash("bm25 reranker", version=1, k1=k1, b=b, language=language)

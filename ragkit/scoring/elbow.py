@@ -58,7 +58,7 @@ class Elbow:
         if len(scores) <= 2:
             return Cut(len(scores), "one score has no elbow" if len(scores) == 1 else "two scores have no elbow")
         gaps = -np.diff(scores)
-        same = max(_TINY * float(gaps.max()), rounding(scores))  # what differs by less is equal: rounding decides nothing
+        same = max(_TINY * float(gaps.max()), rounding(scores))  # what differs by less is equal: a matter of rounding
         deviation = float(gaps.std())
         if self.rule == "z" and deviation > same:
             z = (gaps - gaps.mean()) / deviation

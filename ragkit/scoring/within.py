@@ -17,7 +17,8 @@ class Within:
     """Keeps scores at most `gap` below the best, and the first `min_k` in any case.
 
     The gap is in the unit of the scores: it suits logits and standard deviations, whose zero means nothing. What lies
-    beyond it by no more than numbers round is kept, so that a shift of all scores changes nothing. Raises ConfigError for a gap that is negative or not finite, and for bounds below 1 or crossed.
+    beyond it by no more than numbers round is kept, so that a shift of all scores changes nothing. Raises ConfigError
+    for a gap that is negative or not finite, and for bounds below 1 or crossed.
     """
 
     gap: float = 1.0

@@ -6,6 +6,7 @@ selector: {name: configured, agent: agent.json}
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from ragkit.protocols import Corpus, Embedder, Selector
 from ragkit.schema import Hit, Selection
 from ragkit.selectors.agent import Agent, Setting
 from ragkit.selectors.agent_file import AgentFile, read_agent
+from ragkit.selectors.weighing import Weights, with_weights
 
 Make = Callable[[str, Mapping[str, Any]], Selector]
 """Makes the selector of that name with those options."""
@@ -46,6 +48,7 @@ class ConfiguredSelector:
         self._agent = _agent(self._file, default)
         self._path, self._embedder, self._make = agent, embedder, make
         self._made: dict[str, Selector] = {}
+        self._weights: Weights | None = None
         if self._file.embedder != embedder.fingerprint:
             raise ConfigError(
                 f"{agent} was trained with another embedder than {embedder.name}: fingerprint "
@@ -59,12 +62,20 @@ class ConfiguredSelector:
         options = [*self._agent.table.settings, self._agent.default]
         return all(getattr(self._selector(one), "ranked", True) for one in options)
 
+    def weighted(self, weights: Weights) -> ConfiguredSelector:
+        """Return this selector with the own scores of whichever it chooses weighed (`ragkit.selectors.weighing`)."""
+        made = copy(self)
+        made._weights = weights
+        return made
+
     def select(
         self, query: str, hits: Sequence[Hit], limit: int | None = None, corpus: Corpus | None = None
     ) -> Selection:
         """Return what the chosen selector keeps; its trace says under "agent" what was chosen, why, and who voted."""
         choice = self._agent.choose(np.asarray(self._embedder.embed_queries([query])[0], np.float64))
-        selection = self._selector(choice.setting).select(query, hits, limit, corpus)
+        chosen = self._selector(choice.setting)
+        selector = chosen if self._weights is None else with_weights(chosen, self._weights)
+        selection = selector.select(query, hits, limit, corpus)
         trained = self._file.aim.candidates
         agent = {
             "file": self._path,

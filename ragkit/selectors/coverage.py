@@ -86,11 +86,12 @@ def coverage(
     redundancy: float,
     language: str,
     vectors: NDArray[np.float64] | None = None,
+    weights: Scores | None = None,
 ) -> Coverage:
     """Return the set function of `texts` for `query`.
 
     `scores` are the retriever's, `vectors` the unit vectors of the texts; without them similarity is the cosine of
-    tf-idf vectors.
+    tf-idf vectors. `weights` multiply what a text covers; `scores` are weighed and from 0 to 1 already then.
     """
     analyze = analyzer(language)
     asked = Counter(analyze.analyze(analyzable(query)))
@@ -99,6 +100,8 @@ def coverage(
     span = float(np.ptp(scores)) if len(scores) else 0.0
     relative = (scores - scores.min()) / span if span > 0 else np.ones(len(scores))
     similarity = _lexical_cosines(counts) if vectors is None else vectors @ vectors.T
+    if weights is not None:
+        weighted, relative = weighted * weights[:, None], scores
     columns = np.column_stack([weighted, relevance * relative])
     return Coverage(columns, np.asarray(similarity, np.float64), redundancy)
 

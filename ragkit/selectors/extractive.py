@@ -10,6 +10,7 @@ reranker that is named beside it, such as a cross-encoder from `ragkit train rer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import fields
 from typing import Any, ClassVar, Literal, cast
 
@@ -23,15 +24,17 @@ from ragkit.scoring.cut import Cut, Policy, explained
 from ragkit.scoring.drop import Drop
 from ragkit.scoring.fixed import Fixed
 from ragkit.scoring.named import make_policy
-from ragkit.scoring.order import ChunkScore, descending
+from ragkit.scoring.order import ChunkScore, Scores, descending
 from ragkit.scoring.threshold import Threshold
 from ragkit.scoring.within import Within
+from ragkit.selectors.choices import check_choice
 from ragkit.selectors.extractive_budget import Budget
 from ragkit.selectors.extractive_fusion import FusedSentences, learnt_weights
 from ragkit.selectors.extractive_judging import JudgedSentences
 from ragkit.selectors.extractive_parts import Narrowing
 from ragkit.selectors.extractive_scoring import CosineSentences, SentenceScorer, Split, YesNoSentences
 from ragkit.selectors.fitting import Count, Fitting
+from ragkit.selectors.weighing import Weights, weighed, weights_of
 
 Scorer = Literal["cosine", "fusion", "learned", "reranker", "yes_no"]
 
@@ -87,15 +90,15 @@ class ExtractiveSelector:
             scorer: cosine (the embedder), fusion (the embedder and the question's words, see `FusedSentences`), learned
                 (the same with weights learnt on several data sets), reranker (see `JudgedSentences`), or yes_no (label
                 probabilities of the language model, one prompt a sentence).
-            policy: Where the sentences of all hits, best first, are cut: drop, elbow, share, fixed, threshold, within,
-                or auto: for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at least),
-                for fusion and learned within 1.5 of the best, for reranker only `share`.
+            policy: Where the sentences of all hits, best first, are cut: drop, elbow, knee, share, fixed, threshold,
+                within, or auto: for cosine drop at 60 % of the best (three at least), for yes_no threshold 0.5 (one at
+                least), for fusion and learned within 1.5 of the best, for reranker only `share`.
             k: Only the best-ranked k hits are read; None: all; auto: 20 for fusion, learned and reranker, else all.
             share: Sentences are kept, best first, up to this share of the tokens of the best `of` hits; None: no such
                 budget; auto: 0.6 for fusion and learned, 0.5 for reranker, else none. Needs `count`.
             of: How many of the best hits `share` speaks of.
             context: Weight of a sentence's neighbours in cosine, 0 to 1.
-            neighbours: How many on each side, for cosine and reranker.
+            neighbours: How many on each side, for cosine and reranker; 0 shows a sentence alone.
             language: Of the words that fusion compares, as in the lexical index.
             weight: Of the reranker in fusion, whose five other views weigh 1 each.
             embedder: Compares sentences with the question.
@@ -105,22 +108,30 @@ class ExtractiveSelector:
             count: Measures texts in the answering model's tokens.
             meter: Is charged for what the language model does.
         """
+        check_choice("scorer", scorer, Scorer)
         k = _AUTO_K[scorer] if k == "auto" else k
         share = _AUTO_SHARE[scorer] if share == "auto" else share
         if k is not None and k < 1:
             raise ConfigError(f"k is {k}; expected at least 1.", hint="Read one hit or more.")
-        if not 0.0 <= context <= 1.0 or neighbours < 1:
+        if not 0.0 <= context <= 1.0 or neighbours < 0:
             raise ConfigError(
-                f"context is {context} and neighbours {neighbours}; expected 0 to 1, and 1 or more.",
-                hint="context: 0 compares each sentence alone.",
+                f"context is {context} and neighbours {neighbours}; expected 0 to 1, and 0 or more.",
+                hint="context: 0 or neighbours: 0 looks at each sentence alone.",
             )
-        self._policy = _AUTO[scorer] if policy == "auto" else make_policy(policy)
+        self._policy = make_policy(policy, _AUTO[scorer])
+        self._weights: Weights | None = None
         self._k = k
         self._budget = None if share is None else Budget(share, of)
         self._split = _given(sentences, "sentences", scorer)
         self._count = count
         options = (context, neighbours, language, weight)
         self._scorer = _made(scorer, options, embedder=embedder, reranker=reranker, model=language_model, meter=meter)
+
+    def weighted(self, weights: Weights) -> ExtractiveSelector:
+        """Return this selector with the scores of sentences weighed, by chunk (`ragkit.selectors.weighing`)."""
+        made = copy(self)
+        made._weights = weights
+        return made
 
     def select(
         self,
@@ -136,7 +147,7 @@ class ExtractiveSelector:
         fitting, ranked = Fitting.of(hits, limit, self._count)
         read, beyond = ranked[: self._k], ranked[len(ranked) if self._k is None else self._k :]
         work = [Narrowing(hit, self._split(hit.chunk.text)) for hit in read]
-        scores = self._scorer.score(query, read, [item.sentences for item in work])
+        scores = self._weighed(read, self._scorer.score(query, read, [item.sentences for item in work]))
         cut, kept, order = self._cut(read, scores)
         budget = None if self._budget is None or not ranked else self._budget.tokens(ranked, self._count)
         least = limit if budget is None else budget if limit is None else min(limit, budget)
@@ -152,6 +163,17 @@ class ExtractiveSelector:
         if self._budget is not None and budget is not None:
             trace["budget"] = self._budget.trace(budget)
         return Selection(parts, tuple(fitting.dropped), tokens, trace=trace)
+
+    def _weighed(self, hits: Sequence[Hit], scores: Sequence[Scores]) -> Sequence[Scores]:
+        """Return the scores of the sentences of each hit, weighed where there are weights."""
+        if self._weights is None or not scores:
+            return scores
+        sizes = [len(own) for own in scores]
+        flat = np.concatenate(scores)
+        if not self._policy.signed:
+            flat = np.maximum(flat, 0.0)
+        flat = weighed(flat, np.repeat(weights_of(self._weights, hits), sizes))
+        return np.split(flat, np.cumsum(sizes)[:-1])
 
     def _cut(
         self, hits: Sequence[Hit], scores: Sequence[np.ndarray[Any, Any]]

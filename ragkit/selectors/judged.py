@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ragkit.errors import UsageError
 from ragkit.protocols import Reranker
 from ragkit.scoring.calibration import Calibration
 from ragkit.scoring.order import Scores, finite
@@ -30,6 +31,11 @@ class Judged:
     texts: Sequence[str]
     ordered: bool = True
     places: Sequence[int] | None = None
+    weights: Scores | None = None
+    """By candidate: a value is multiplied by the least weight of its members; None: all 1.
+
+    By the mean, chunks that say nothing would lend their weight to others.
+    """
     scored: int = field(default=0, init=False)
     _known: dict[tuple[int, ...], float] = field(default_factory=dict, init=False)
 
@@ -47,15 +53,30 @@ class Judged:
         return (*state, item)
 
     def extended(self, state: tuple[int, ...], items: Items) -> Scores:
-        """Return the value of the sequence with each of `items` appended; what is not known is scored in one call."""
+        """Return the value of the sequence with each of `items` appended; what is not known is scored in one call.
+
+        Raises ContractError for scores that are not finite or not as many as the texts, UsageError for values below 0
+        where there are weights.
+        """
         keys = [self._key((*state, item)) for item in items.tolist()]
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
             texts = [SEPARATOR.join(self.texts[item] for item in key) for key in new]
             scores = finite(self.reranker.score(self.query, texts), f"scores of {self.reranker.name}", len(texts))
-            self._known |= zip(new, self.calibration(scores).tolist(), strict=True)
+            self._known |= zip(new, self._weighed(new, self.calibration(scores)).tolist(), strict=True)
             self.scored += len(new)
         return np.array([self._known[key] for key in keys])
+
+    def _weighed(self, keys: Sequence[tuple[int, ...]], values: Scores) -> Scores:
+        if self.weights is None:
+            return values
+        if values.min(initial=0.0) < 0:
+            raise UsageError(
+                f"Weights of chunks multiply values, and those of {self.name} go down to {values.min():.4g}; expected "
+                "none below 0.",
+                hint="Name a calibration (sigmoid, clamp, exp or isotonic), or leave out the weight of trust.",
+            )
+        return values * np.array([float(self.weights[list(key)].min()) for key in keys], np.float64)
 
     def _key(self, sequence: tuple[int, ...]) -> tuple[int, ...]:
         if self.ordered:

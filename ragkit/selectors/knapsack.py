@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ragkit.scoring.order import Scores
-from ragkit.selectors.combining import Best, Items, Problem
+from ragkit.selectors.combining import Best, Items, Problem, Stop
 
 _PROBED = 5
 """Chunks whose pairs are tried: ten values tell an additive scorer from another one."""
@@ -13,11 +13,12 @@ _TOLERANCE = 1e-6
 """Relative to the largest single value."""
 
 
-def additive_optimum(problem: Problem, best: Best) -> bool:
+def additive_optimum(problem: Problem, best: Best, stop: Stop) -> bool:
     """Return whether the value is additive on pairs of the best chunks; if so, offer the exact optimum to `best`.
 
     The optimum's own value is asked for and must be the sum too; otherwise it is offered as any sequence, and False
-    returned. Needs two candidates that fit together; with fewer there is nothing to tell.
+    returned. Needs two candidates that fit together; with fewer there is nothing to tell. `stop` is asked before each
+    call but that for single chunks; where it says to end, False is returned.
     """
     items = problem.feasible(())
     if len(items) < 2:
@@ -25,13 +26,13 @@ def additive_optimum(problem: Problem, best: Best) -> bool:
     singles = problem.value.extended(problem.value.start(), items)
     best.offer((), items, singles, problem.costs_with((), items))
     scale = max(float(np.abs(singles).max()), 1e-12)
-    if not _pairs_add_up(problem, items, singles, scale):
+    if not _pairs_add_up(problem, items, singles, scale, stop):
         return False
     chosen = items[_knapsack(singles, problem.costs[items] + problem.separator, problem.budget + problem.separator)]
     if len(chosen) < 2:
         return True
     head, last = tuple(chosen[:-1].tolist()), chosen[-1:]
-    if not problem.readable(head, last)[0]:
+    if not problem.readable(head, last)[0] or stop() is not None:
         return False
     value = problem.value.extended(problem.state(head), last)
     best.offer(head, last, value, problem.costs_with(head, last))
@@ -39,7 +40,7 @@ def additive_optimum(problem: Problem, best: Best) -> bool:
     return abs(float(value[0]) - total) <= _TOLERANCE * scale * len(chosen)
 
 
-def _pairs_add_up(problem: Problem, items: Items, singles: Scores, scale: float) -> bool:
+def _pairs_add_up(problem: Problem, items: Items, singles: Scores, scale: float, stop: Stop) -> bool:
     probed = np.argsort(-singles, kind="stable")[:_PROBED]
     tried = False
     for at, one in enumerate(probed.tolist()):
@@ -47,6 +48,8 @@ def _pairs_add_up(problem: Problem, items: Items, singles: Scores, scale: float)
         others = np.array([other for other in probed[at + 1 :] if items[other] in problem.feasible(sequence)], int)
         if not len(others):
             continue
+        if stop() is not None:
+            return False
         tried = True
         pairs = problem.value.extended(problem.state(sequence), items[others])
         if (np.abs(pairs - singles[one] - singles[others]) > _TOLERANCE * scale).any():

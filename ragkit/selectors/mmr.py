@@ -12,6 +12,7 @@ thrown away. Its price: relevance depends on the worst hit of the list. Ties go 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ragkit.errors import ConfigError, UsageError
 from ragkit.protocols import Corpus
 from ragkit.schema import Hit, Selection
+from ragkit.scoring.order import finite
 from ragkit.selectors.fitting import Count, Fitting
 
 
@@ -46,22 +48,29 @@ class MmrSelector:
     ) -> Selection:
         """Return hits in the order they were chosen, and why the rest fell; needs `corpus` for the vectors.
 
-        Raises UsageError without a corpus.
+        Raises UsageError without a corpus, ContractError for scores that are not finite.
         """
         if corpus is None and hits:
             raise UsageError("MMR compares the vectors of hits, but no corpus was given.", hint="Pass `corpus`.")
         fitting, ranked = Fitting.of(hits, limit, self._count)
         if not ranked or corpus is None:
-            return fitting.selection()
+            return self._told(fitting, {}, "there are no candidates")
         vectors = corpus.vectors([hit.row for hit in ranked])
-        relevance = _rescaled(np.array([hit.score for hit in ranked], dtype=np.float64))
-        self._choose(fitting, ranked, relevance, np.asarray(vectors, dtype=np.float64))
-        return fitting.selection()
+        relevance = _rescaled(finite([hit.score for hit in ranked], "retriever's scores"))
+        reasons = self._choose(fitting, ranked, relevance, np.asarray(vectors, dtype=np.float64))
+        kept = len(fitting.kept)
+        reason = f"the best {kept} that fit" if kept < len(ranked) else "there are no more candidates"
+        return self._told(fitting, reasons, reason)
+
+    def _told(self, fitting: Fitting, reasons: dict[str, str], stopped: str) -> Selection:
+        trace = {"selector": self.name, "k": self._k, "balance": self._balance, "stopped": stopped, "reasons": reasons}
+        return replace(fitting.selection(), trace=trace)
 
     def _choose(
         self, fitting: Fitting, ranked: list[Hit], relevance: NDArray[np.float64], vectors: NDArray[np.float64]
-    ) -> None:
-        """Fill `fitting` greedily; the similarity to the kept hits is updated, so the cost is k times the hits."""
+    ) -> dict[str, str]:
+        """Fill `fitting` greedily and say why each was kept; cosines are updated, so the cost is k times the hits."""
+        reasons = {}
         repeated = np.zeros(len(ranked))  # highest cosine to a kept hit; 0 before the first, as nothing is repeated
         open_ = np.ones(len(ranked), dtype=bool)
         while open_.any() and len(fitting.kept) < self._k:
@@ -69,6 +78,10 @@ class MmrSelector:
             best = int(np.argmax(np.where(open_, margin, -np.inf)))
             open_[best] = False
             if fitting.take(ranked[best]):
+                reasons[ranked[best].chunk_id] = (
+                    f"marginal relevance {margin[best]:.3f} (relevance {relevance[best]:.3f}, similarity to a kept hit "
+                    f"{repeated[best]:.3f}) is number {len(fitting.kept)}"
+                )
                 cosines = vectors @ vectors[best]
                 repeated = cosines if len(fitting.kept) == 1 else np.maximum(repeated, cosines)
         margin = self._balance * relevance - (1 - self._balance) * repeated
@@ -78,6 +91,7 @@ class MmrSelector:
                 f"marginal relevance {margin[index]:.3f} (relevance {relevance[index]:.3f}, similarity to a kept hit "
                 f"{repeated[index]:.3f}) is below the best {self._k}",
             )
+        return reasons
 
 
 def _rescaled(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,9 @@ added (E_w), and a verifier may look at each before it is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -27,15 +29,21 @@ from ragkit.schema import Chunk, Chunked, Document, Dropped, Hit, Selection
 from ragkit.scoring.cut import Policy
 from ragkit.scoring.elbow import PAPER, Elbow
 from ragkit.scoring.named import make_policy
+from ragkit.selectors.choices import check_choice
 from ragkit.selectors.extractive_scoring import Split
 from ragkit.selectors.fitting import Count, Fitting
 from ragkit.selectors.rationale_pairing import Evidence, Pairing, paired
 from ragkit.selectors.rationale_verifying import Judgement, Memory, ModelVerifier, RuleVerifier, Verifier
 from ragkit.selectors.rationale_writing import Written, by_model, by_pseudo_relevance, by_template
+from ragkit.selectors.weighing import Weights, weights_of
 
 Mode = Literal["ragkit", "paper", "reference_code"]
 Source = Literal["model", "template", "pseudo_relevance"]
 Checks = Literal["none", "model", "rules"]
+Order = Literal["document", "trust"]
+
+
+_NOTHING = {"kept": 0, "reason": "there are no candidates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ class RationaleSelector:
         prefilter: int | None = None,
         temperature: float | None = None,
         seed: int = 0,
-        order: Literal["document", "trust"] = "document",
+        order: Order = "document",
         language_model: LanguageModel | None = None,
         embedder: Embedder | None = None,
         sentences: Split | None = None,
@@ -124,7 +132,7 @@ class RationaleSelector:
             count: Measures texts in the answering model's tokens.
             meter: Is charged for what the language model does.
         """
-        preset = _PRESETS[mode]
+        preset = _checked(mode, source, order)
         self._mode, self._source, self._order, self._note = mode, source, order, note
         self._rationales = _at_least(1, rationales, "rationales")
         self._pairing = pairing or preset.pairing
@@ -135,7 +143,8 @@ class RationaleSelector:
         self._memory: Memory = memory or preset.memory
         self._batched = batched
         self._prefilter = None if prefilter is None else _at_least(1, prefilter, "prefilter")
-        self._sampling = (preset.temperature if temperature is None else temperature, seed)
+        self._sampling = (preset.temperature if temperature is None else _temperature(temperature), seed)
+        self._weights: Weights | None = None
         if "model" in (source, self._checks):
             _required(language_model, "language_model")
         self._model = language_model
@@ -154,6 +163,15 @@ class RationaleSelector:
         """Whether what is kept stands best first."""
         return self._order == "trust"
 
+    def weighted(self, weights: Weights) -> RationaleSelector:
+        """Return this selector with the cosines of chunks weighed (`ragkit.selectors.weighing`).
+
+        Neighbours that are added have no cosine, so nothing of theirs is weighed.
+        """
+        made = copy(self)
+        made._weights = weights
+        return made
+
     def select(
         self, query: str, hits: Sequence[Hit], limit: int | None = None, corpus: Corpus | None = None
     ) -> Selection:
@@ -164,7 +182,8 @@ class RationaleSelector:
         """
         fitting, ranked = Fitting.of(hits, limit, self._count)
         if not ranked:
-            return fitting.selection()
+            trace = {"selector": self.name, "mode": self._mode, "cut": _NOTHING, "all_rejected": False}
+            return replace(fitting.selection(), trace=trace)
         pool = ranked[: self._prefilter]
         written = self._written(query, pool)
         evidence = self._evidence(written, pool, corpus)
@@ -205,7 +224,8 @@ class RationaleSelector:
             chunks = self._embedder.embed_chunks(batch)
         places = sorted(range(len(pool)), key=lambda at: _position(pool[at]))  # equal cosines: the lower position
         try:
-            found = paired(_floats(rationales), _floats(chunks)[places], self._pairing, self._policy)
+            weights = None if self._weights is None else weights_of(self._weights, pool)[places]
+            found = paired(_floats(rationales), _floats(chunks)[places], self._pairing, self._policy, weights)
         except ContractError as error:
             raise UsageError(error.message, hint=error.hint) from None
         pooled = np.empty(len(places))
@@ -361,6 +381,19 @@ def _floats(vectors: Any) -> NDArray[np.float64]:
 def _at_least(least: int, value: int, option: str) -> int:
     if value < least:
         raise ConfigError(f"{option} is {value}; expected at least {least}.", hint=f"Raise {option}.")
+    return value
+
+
+def _checked(mode: Mode, source: Source, order: Order) -> _Preset:
+    """Return what the mode decides; raise ConfigError for a word that is none of the known."""
+    for option, given, words in (("mode", mode, Mode), ("source", source, Source), ("order", order, Order)):
+        check_choice(option, given, words)
+    return _PRESETS[mode]
+
+
+def _temperature(value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"temperature is {value}; expected 0 or more, and finite.", hint="0 draws nothing.")
     return value
 
 

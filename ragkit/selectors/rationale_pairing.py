@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ragkit.scoring.cut import Cut, Policy, explained
 from ragkit.scoring.order import Scores, finite
+from ragkit.selectors.weighing import weighed
 
 Pairing = Literal["convergent", "distinct"]
 
@@ -46,19 +47,30 @@ class Evidence:
         return sorted(chosen, key=lambda chunk: (-chosen[chunk], place[chunk]))
 
 
-def paired(rationales: NDArray[np.float64], chunks: NDArray[np.float64], pairing: Pairing, policy: Policy) -> Evidence:
+def paired(
+    rationales: NDArray[np.float64],
+    chunks: NDArray[np.float64],
+    pairing: Pairing,
+    policy: Policy,
+    weights: Scores | None = None,
+) -> Evidence:
     """Return the evidence among `chunks` for `rationales`, unit vectors of shapes (n, d) and (m, d); n may be 0.
 
-    Equal cosines go to the earlier chunk. `distinct` serves the rationales in order, each chunk once.
+    `weights`, shape (m,), multiply all cosines of a chunk (`ragkit.selectors.weighing`); None: all 1. Equal cosines go
+    to the earlier chunk. `distinct` serves the rationales in order, each chunk once.
     """
     if not len(chunks):
         return Evidence((), (), np.zeros(0), (), Cut(0, "there are no candidates"))
     # row by row, as a product of matrices rounds differently with the number of rows
     cosines = np.array([[float(chunk @ rationale) for chunk in chunks] for rationale in rationales])
+    if weights is not None and len(rationales):
+        cosines = weighed(cosines, weights)
     pairs, similarities = choose(cosines, pairing)
     mean = rationales.mean(axis=0)
     length = float(np.linalg.norm(mean))
     pooled = finite([float(chunk @ mean) / (length or 1.0) for chunk in chunks], "cosines of rationales and chunks")
+    if weights is not None:
+        pooled = weighed(pooled, weights)
     order = tuple(int(place) for place in np.lexsort((np.arange(len(chunks)), -pooled)))
     return Evidence(pairs, similarities, pooled, order, explained(pooled[list(order)], policy))
 

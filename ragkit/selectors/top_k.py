@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ragkit.errors import ConfigError
 from ragkit.protocols import Corpus
@@ -36,4 +37,7 @@ class TopKSelector:
                 fitting.drop(hit, f"rank {hit.rank} is beyond the best {self._k} that fit")
             else:
                 fitting.take(hit)
-        return fitting.selection()
+        kept = len(fitting.kept)
+        reason = f"the best {kept} that fit" if kept < len(ranked) else "there are no more candidates"
+        trace = {"selector": self.name, "k": self._k, "stopped": reason if ranked else "there are no candidates"}
+        return replace(fitting.selection(), trace=trace)

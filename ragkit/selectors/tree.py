@@ -21,6 +21,7 @@ none of that is offered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from ragkit.errors import ConfigError
 from ragkit.scoring.order import Scores
+from ragkit.selectors.choices import check_choice
 from ragkit.selectors.combining import Best, Items, Problem, Stop
 
 Mode = Literal["ragkit", "paper", "reference_code"]
@@ -48,9 +50,14 @@ class TreeRules:
     pick: Pick | None = None
 
     def __post_init__(self) -> None:
+        check_choice("mode", self.mode, Mode)
+        if self.pick is not None:
+            check_choice("pick", self.pick, Pick)
         for option, value, least in (("c", self.c, 0), ("cost_weight", self.cost_weight, 0)):
-            if not value >= least:
-                raise ConfigError(f"{option} is {value}; expected {least} or more.", hint=f"Correct {option}.")
+            if not least <= value < math.inf:
+                raise ConfigError(
+                    f"{option} is {value}; expected {least} or more, and finite.", hint=f"Correct {option}."
+                )
         for option, count in (("iterations", self.iterations), ("patience", self.patience)):
             if count is not None and count < 1:
                 raise ConfigError(f"{option} is {count}; expected 1 or more.", hint=f"Correct {option}.")
@@ -157,9 +164,9 @@ class _Tree:
             explored = np.sqrt(np.log(max(visits, 1.0)) / node.visits)
             cost = node.costs * (self._rules.cost_weight / max(1, self._problem.budget))
             utility = node.totals / node.visits + self._rules.c * explored - cost
-            if self._closes:
-                utility[node.closed] = -np.inf
-            place = int(np.argmax(utility))
+            # never a closed one, whatever the numbers: its expansion would count for nothing and the search not end
+            offered = np.flatnonzero(~node.closed) if self._closes else np.arange(len(node.items))
+            place = int(offered[np.argmax(utility[offered])])
             path.append((node, place))
             child = node.nodes.get(place)
             if child is None or not len(child.items):

@@ -6,9 +6,11 @@ opinion of the joined texts; the strongest single chunks are combined.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ from ragkit.scoring.calibration import Calibration, check_scorer
 from ragkit.scoring.named import make_calibration
 from ragkit.scoring.order import finite
 from ragkit.selectors.beam import search_beam
+from ragkit.selectors.choices import check_choice
 from ragkit.selectors.combining import Best, Problem, SetValue
 from ragkit.selectors.coverage import coverage
 from ragkit.selectors.fitting import Count, Fitting
@@ -27,12 +30,18 @@ from ragkit.selectors.greedy import improved, search_greedy
 from ragkit.selectors.judged import SEPARATOR, Judged
 from ragkit.selectors.knapsack import additive_optimum
 from ragkit.selectors.tree import Mode, Pick, TreeRules, search_tree
+from ragkit.selectors.weighing import Weights, weights_of
 
 _COMBINED = 50
 _COMBINED_JUDGED = 12
 """Chunks that are combined: a value without a model is cheap, a reranker reads each combination."""
 
 _OUR_C, _PUBLISHED_C = 0.05, 1.4
+_NOTHING = "there are no candidates"
+
+
+Search = Literal["tree", "beam", "greedy"]
+Order = Literal["free", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,8 @@ class TreeSearchSelector:
         patience: End after so many expansions without a better value.
         pick: What the result is picked by, own value or average; None: as `mode` has it.
         width: Of the beam, as a search or as the start of ours.
-        seconds: Deadline; the best so far is the result. All single chunks are always valued.
+        seconds: Deadline, from the start of the call; the best so far is the result. All single chunks are always
+            valued, and no call of the reranker is interrupted.
         calls: Most sequences valued, but for those of the last call.
         candidates: How many of the best single chunks are combined; None: 50, with a reranker 12.
         calibration: Onto [0, 1], as in score_cut; c and cost_weight mean something on that scale only.
@@ -81,10 +91,10 @@ class TreeSearchSelector:
     def __init__(
         self,
         mode: Mode = "ragkit",
-        search: Literal["tree", "beam", "greedy"] = "tree",
+        search: Search = "tree",
         *,
         tokens: int | None = None,
-        order: Literal["free", "document"] = "free",
+        order: Order = "free",
         c: float | None = None,
         cost_weight: float = 0.1,
         iterations: int | None = None,
@@ -108,7 +118,10 @@ class TreeSearchSelector:
         c = (_OUR_C if ours else _PUBLISHED_C) if c is None else c
         if iterations is None:
             iterations = 100 if not ours else 50 if reranker is None else 10
+        check_choice("search", search, Search)
+        check_choice("order", order, Order)
         self._rules = TreeRules(mode, c, cost_weight, iterations, patience, pick)
+        self._weights: Weights | None = None
         self._search, self._order, self._width = search, order, width
         self._tokens, self._seconds, self._calls = tokens, seconds, calls
         self._candidates = candidates or (_COMBINED if reranker is None else _COMBINED_JUDGED)
@@ -123,37 +136,50 @@ class TreeSearchSelector:
             ("seconds", seconds, 0),
             ("calls", calls, 1),
         ):
-            if number is not None and number < least:
+            if number is not None and not least <= number < math.inf:
                 raise ConfigError(f"{option} is {number}; expected {least} or more.", hint=f"Correct {option}.")
+        if not math.isfinite(min_value):
+            raise ConfigError(f"min_value is {min_value}; expected a finite number.", hint="Correct min_value.")
         for option, value in (("relevance", relevance), ("redundancy", redundancy)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"{option} is {value}; expected 0 to 1.", hint=f"Correct {option}.")
         self.ranked = order == "free" and reranker is None
         """Whether selections come best first; else in the order in which they are shown."""
 
+    def weighted(self, weights: Weights) -> TreeSearchSelector:
+        """Return this selector with its values weighed (`ragkit.selectors.weighing`).
+
+        What a chunk covers is multiplied by its weight; a reranker's value of a sequence by the least of its members'.
+        """
+        made = copy(self)
+        made._weights = weights
+        return made
+
     def select(
         self, query: str, hits: Sequence[Hit], limit: int | None = None, corpus: Corpus | None = None
     ) -> Selection:
         """Return the best combination found and, for every other hit, why it is not in it.
 
-        Raises what the reranker raises, UsageError for a limit without `count`.
+        Raises what the reranker raises, ContractError for scores of it that are not finite or not as many as the texts,
+        UsageError for a limit without `count` and for negative values that are to be weighed.
         """
+        started = time.perf_counter()
         limit = min((one for one in (limit, self._tokens) if one is not None), default=None)
         fitting, ranked = Fitting.of(hits, limit, self._count)
         ranked = _distinct(fitting, ranked)
         ranked = self._placed(ranked)
         if not ranked:
-            return fitting.selection()
+            return replace(fitting.selection(), trace=self._trace(None, _Result((), 0.0, 0, _NOTHING), limit, (), []))
         costs = np.array([fitting.costs[hit.chunk_id] for hit in ranked], np.int64)
         budget = int(costs.sum()) if limit is None else limit
         problem = self._problem(query, ranked, costs, budget, corpus)
-        result, best = self._found(problem)
+        result, best = self._found(problem, None if self._seconds is None else started + self._seconds)
         kept = result.sequence
         if self._allow_empty and result.value < self._min_value:
             kept = ()
         chosen = [ranked[item] for item in self._shown(kept, ranked)]
         dropped = [*fitting.dropped, *self._dropped(problem, ranked, kept, result.value)]
-        trace = self._trace(problem, result, best, [ranked[item].chunk_id for item in kept])
+        trace = self._trace(problem.value, result, budget, best.curve, [ranked[item].chunk_id for item in kept])
         tokens = int(costs[list(kept)].sum())
         return Selection(tuple(chosen), tuple(dropped), tokens, not self.ranked and bool(chosen), trace)
 
@@ -169,9 +195,12 @@ class TreeSearchSelector:
         """Return the task; all candidates are in it, `_found` narrows it to the strongest."""
         texts = [hit.chunk.index_text for hit in ranked]
         ids = [hit.chunk_id for hit in ranked]
+        weights = None if self._weights is None else weights_of(self._weights, ranked)
         if self._reranker is not None:
             check_scorer(self._calibration, self._reranker)
-            value: SetValue = Judged(self._reranker, self._calibration, query, texts, ordered=self._order == "free")
+            value: SetValue = Judged(
+                self._reranker, self._calibration, query, texts, ordered=self._order == "free", weights=weights
+            )
             lengths, window = _lengths(self._reranker, query, texts)
             return Problem(value, costs, budget, ids, lengths=lengths, window=window)
         vectors = None
@@ -185,10 +214,11 @@ class TreeSearchSelector:
             redundancy=self._redundancy,
             language=self._language,
             vectors=vectors,
+            weights=weights,
         )
         return Problem(covering, costs, budget, ids)
 
-    def _found(self, problem: Problem) -> tuple[_Result, Best]:
+    def _found(self, problem: Problem, deadline: float | None) -> tuple[_Result, Best]:
         """Return what the configured search finds among the strongest candidates."""
         best = Best(problem)
         items = problem.feasible(())
@@ -200,11 +230,9 @@ class TreeSearchSelector:
             strongest = items[np.argsort(-singles, kind="stable")[: self._candidates]]
             problem = problem.among(np.sort(strongest))
             best.problem = problem
-        return self._searched(problem, best), best
+        return self._searched(problem, best, deadline), best
 
-    def _searched(self, problem: Problem, best: Best) -> _Result:
-        deadline = None if self._seconds is None else time.perf_counter() + self._seconds
-
+    def _searched(self, problem: Problem, best: Best, deadline: float | None) -> _Result:
         def stop() -> str | None:
             if deadline is not None and time.perf_counter() >= deadline:
                 return f"deadline of {self._seconds} seconds"
@@ -217,7 +245,7 @@ class TreeSearchSelector:
             stopped = search_beam(problem, self._width, best, stop) if beam else search_greedy(problem, best, stop)
             return _Result(best.sequence, best.value, 0, stopped)
         if self._rules.mode == "ragkit":
-            if additive_optimum(problem, best):
+            if additive_optimum(problem, best, stop):
                 return _Result(best.sequence, best.value, 0, "values add up: solved as a knapsack")
             if self._reranker is None:
                 search_beam(problem, self._width, best, stop)
@@ -248,21 +276,29 @@ class TreeSearchSelector:
             dropped.append(Dropped(ranked[item], reason))
         return dropped
 
-    def _trace(self, problem: Problem, result: _Result, best: Best, kept: list[str]) -> dict[str, Any]:
+    def _trace(
+        self,
+        value: SetValue | None,
+        result: _Result,
+        budget: int | None,
+        curve: Sequence[tuple[float, int, float]],
+        kept: list[str],
+    ) -> dict[str, Any]:
+        """Return what the trace says; `value` None where there was nothing to value."""
         rules = self._rules
         return {
             "selector": self.name,
-            "value": problem.value.name,
+            "value": None if value is None else value.name,
             "calibration": self._calibration.trace() if self._reranker is not None else None,
             "rules": {"search": self._search, "mode": rules.mode, "c": rules.c, "cost_weight": rules.cost_weight,
                       "iterations": rules.iterations, "pick": rules.picks, "order": self._order},
-            "budget": problem.budget,
+            "budget": budget,
             "kept": kept,
             "best_value": result.value,
             "expansions": result.expansions,
-            "scored": problem.value.scored,
+            "scored": 0 if value is None else value.scored,
             "stopped": result.stopped,
-            "curve": [[round(seconds, 6), scored, value] for seconds, scored, value in best.curve],
+            "curve": [[round(seconds, 6), scored, worth] for seconds, scored, worth in curve],
         }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from ragkit.index.where import matches
 from ragkit.index.where_parser import parse
 from ragkit.protocols import Corpus, Selector, Vectors
 from ragkit.schema import Dropped, Hit, MetadataValue, Selection
+from ragkit.selectors.weighing import Weights, with_weights
 
 DISTRUSTED = "distrusted"
 """The flag of what is left out for want of trust."""
@@ -37,7 +39,8 @@ class TrustRule(BaseModel):
 class Trust(BaseModel):
     """What trust decides: chunks below `min` are left out; `weight` w multiplies scores by trust to the power of w.
 
-    For the weight, scores are rescaled to [0, 1] over the hits given, so that their scale does not matter.
+    For the weight, scores are rescaled to [0, 1] over the hits given, so that their scale does not matter. A selector
+    that scores hits itself has those scores weighed as well (`ragkit.selectors.weighing`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -128,6 +131,7 @@ class TrustedSelector:
         """Let `selector` choose among what `trust` lets in."""
         self._selector = selector
         self._trust = trust
+        self._weights: Weights | None = None
 
     def __getattr__(self, attribute: str) -> Any:
         """Return what the selector itself says, such as its name and whether it narrows."""
@@ -140,6 +144,12 @@ class TrustedSelector:
         """The name of the selector."""
         return self._selector.name
 
+    def weighted(self, weights: Weights) -> TrustedSelector:
+        """Return this selector with further weights on the scores of the selector inside."""
+        made = copy(self)
+        made._weights = weights
+        return made
+
     def select(
         self, query: str, hits: Sequence[Hit], limit: int | None = None, corpus: Corpus | None = None
     ) -> Selection:
@@ -151,31 +161,39 @@ class TrustedSelector:
             for hit in sorted(hits, key=lambda hit: (hit.rank, hit.chunk_id))
             if trusted[id(hit)].value < self._trust.min
         )
-        asked = let_in if not self._trust.weight else self._weighed(let_in)
         guarded = None if corpus is None else _TrustedCorpus(corpus, self._trust)
-        selection = self._selector.select(query, asked, limit, guarded)
+        weights = {hit.chunk_id: trusted[id(hit)].value ** self._trust.weight for hit in let_in}
+        selector = self._inside(weights)
         if self._trust.weight:
-            selection = _as_given(selection, let_in)
+            selection = _as_given(selector.select(query, _weighed(let_in, weights), limit, guarded), let_in)
+        else:
+            selection = selector.select(query, let_in, limit, guarded)
         trace = {
             **selection.trace,
             "trust": {**self._trust.model_dump(), "of": {hit.chunk_id: trusted[id(hit)].value for hit in hits}},
         }
         return replace(selection, dropped=(*selection.dropped, *refused), trace=trace)
 
-    def _weighed(self, hits: Sequence[Hit]) -> list[Hit]:
-        """Return the hits ranked by their scores in [0, 1] times trust to the power of the weight."""
-        scores = [hit.score for hit in hits]
-        low, high = min(scores, default=0.0), max(scores, default=0.0)
-        weighed = [
-            replace(
-                hit,
-                score=((hit.score - low) / (high - low) if high > low else 1.0)
-                * trust_of(hit, self._trust).value ** self._trust.weight,
-            )
-            for hit in hits
-        ]
-        weighed.sort(key=lambda hit: (-hit.score, hit.rank, hit.chunk_id))
-        return [replace(hit, rank=rank) for rank, hit in enumerate(weighed, 1)]
+    def _inside(self, weights: Weights) -> Selector:
+        """Return the selector inside with these weights and those that this one was given, where there are any."""
+        if self._weights is not None:
+            given = self._weights
+            weights = {name: weight * given.get(name, 0.0) for name, weight in weights.items()}
+        elif not self._trust.weight:
+            return self._selector
+        return with_weights(self._selector, weights)
+
+
+def _weighed(hits: Sequence[Hit], weights: Weights) -> list[Hit]:
+    """Return the hits ranked by their scores in [0, 1] times their weights."""
+    scores = [hit.score for hit in hits]
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    weighed = [
+        replace(hit, score=((hit.score - low) / (high - low) if high > low else 1.0) * weights[hit.chunk_id])
+        for hit in hits
+    ]
+    weighed.sort(key=lambda hit: (-hit.score, hit.rank, hit.chunk_id))
+    return [replace(hit, rank=rank) for rank, hit in enumerate(weighed, 1)]
 
 
 def _as_given(selection: Selection, hits: Sequence[Hit]) -> Selection:

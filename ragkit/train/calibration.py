@@ -33,6 +33,7 @@ from ragkit.protocols import Reranker
 from ragkit.schema import Chunk
 from ragkit.scoring.calibration import BY_SCALE, Isotonic
 from ragkit.scoring.named import make_calibration
+from ragkit.scoring.order import finite
 from ragkit.train.apart import repeated_in_each, said
 
 COVER = 0.5
@@ -192,9 +193,10 @@ def _judged(
         advance(1)
         if not hits:
             continue
-        scores = reranker.score(query.question, [hit.chunk.index_text for hit in hits])
+        texts = [hit.chunk.index_text for hit in hits]
+        scores = finite(reranker.score(query.question, texts), f"scores of {reranker.name}", len(texts))
         relevant = np.array([is_relevant(hit.chunk, query) for hit in hits], np.float64)
-        yield Judged(f"{part.name}/{asked_of(query)}", np.asarray(scores, np.float64), relevant)
+        yield Judged(f"{part.name}/{asked_of(query)}", scores, relevant)
 
 
 def _flat(judged: Sequence[Judged]) -> tuple[Floats, Floats]:

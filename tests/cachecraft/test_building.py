@@ -13,6 +13,7 @@ from ragkit.cachecraft.core.keys import chunk_key
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
 from ragkit.cachecraft.tiers import blob_file
+from ragkit.cachecraft.tiers.memory import MemoryTier
 from ragkit.config import KvReuseConfig
 from ragkit.errors import IndexLockedError, RagkitWarning
 
@@ -66,7 +67,6 @@ def test_no_more_is_built_than_fits_the_store_and_the_window(backend, pieces):
 def test_what_another_process_writes_is_not_built(backend, pieces, tmp_path):
     with (
         ChunkStore(backend.space.key, tmp_path),
-        pytest.warns(RagkitWarning),
         ChunkStore(backend.space.key, tmp_path) as second,
         pytest.raises(IndexLockedError, match="Another process"),
     ):
@@ -94,6 +94,40 @@ def test_what_a_full_disk_does_not_keep_is_not_said_to_be_built(backend, pieces,
     assert len(written) == 3, "what cannot be kept is not computed"
     with ChunkStore(backend.space.key, tmp_path) as store:
         assert len(store.index) == 2
+
+
+def test_a_disk_smaller_than_memory_bounds_what_is_built(backend, pieces, tmp_path):
+    room = sum(map(len, (pieces.prefix, pieces.chunk(TEXTS[0]), pieces.chunk(TEXTS[1])))) * backend.token_bytes
+    with ChunkStore(backend.space.key, tmp_path, disk_bytes=room) as store:
+        session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
+        built = build_chunks(session, TEXTS, window=8192)  # type: ignore[arg-type]
+        assert (built.built, built.left_out) == (2, 2)
+    with ChunkStore(backend.space.key, tmp_path, disk_bytes=room) as again:
+        assert len(again.index) == 3, "the chunks and the prefix"
+
+
+def test_only_what_is_there_in_the_end_is_said_to_be_built(backend, pieces, tmp_path, monkeypatch):
+    """A remote store that claims to have room and keeps nothing: what comes later pushes out what came before."""
+    remote = Forgetful(1 << 40)
+    monkeypatch.setattr(building_module, "_AT_ONCE", 1)
+    room = sum(len(pieces.chunk(text)) for text in TEXTS) * backend.token_bytes - 1
+    with ChunkStore(backend.space.key, tmp_path, 0, room, remote) as store:
+        session = SimpleNamespace(backend=backend, pieces=pieces, store=store)
+        built = build_chunks(session, TEXTS, window=8192)  # type: ignore[arg-type]
+    with ChunkStore(backend.space.key, tmp_path) as again:
+        there = [one for one in again.index if one.prefix]
+        assert (built.built, built.left_out) == (len(there), 4 - len(there))
+        assert 0 < len(there) < 4
+        assert built.bytes == sum(one.size for one in there)
+
+
+class Forgetful(MemoryTier):
+    """Says that it is there and keeps nothing."""
+
+    name = "remote"
+
+    def put(self, blobs):
+        return set()
 
 
 def test_nothing_is_built_of_nothing(session):

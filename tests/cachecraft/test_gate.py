@@ -6,17 +6,21 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from ragkit.cachecraft import gate as gate_module
 from ragkit.cachecraft import probe_set
+from ragkit.cachecraft.core.planning import full_plan
 from ragkit.cachecraft.divergence import divergence
 from ragkit.cachecraft.gate import run_gate
 from ragkit.cachecraft.gate_file import GateFile, GateResult, Live
 from ragkit.cachecraft.report import ReuseReport
+from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.session import gate_refusal
 from ragkit.cachecraft.settings import budget_key
+from ragkit.cachecraft.store import ChunkStore
 from ragkit.cli.cache_replies import GateReply
 from ragkit.config import KvReuseConfig
 
@@ -61,6 +65,38 @@ def test_damaged_keys_and_values_do_not_pass(backend, pieces, ends, short, monke
     refused = gate_refusal(found, KvReuseConfig(), "small")
     assert "small" in refused
     assert "0.2 nats and 85%" in refused
+
+
+def test_the_figures_are_those_of_reuse_against_full_recompute(backend, pieces, ends, short, monkeypatch):
+    """Computed here once more, by other formulas, with damaged keys and values so that both are far from perfect."""
+    whole, config = backend.tensor, KvReuseConfig(policy="none")
+
+    def damaged(blob, tokens: int) -> torch.Tensor:
+        tensor = whole(blob, tokens)
+        return tensor + torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)) * tensor.std() * 0.2
+
+    monkeypatch.setattr(backend, "tensor", damaged)
+    found = run_gate(backend, pieces, config, ends=ends)
+    kls, same = [], []
+    with ChunkStore(backend.space.key, None, admission="always") as store:
+        reuse = ChunkReuse(backend, store, config)
+        for texts in probe_set.WARM:
+            reuse.keep(reuse.compute(pieces.layout(probe_set.prompt(texts, 0))))
+        for at in range(2):
+            layout = pieces.layout(probe_set.prompt(probe_set.order(at), at))
+            full = backend.run(full_plan(layout), {}, room=3)
+            reused = reuse.compute(layout, room=3).state
+            assert reused.plan.repaired_tokens == 0 < len(reused.plan.reused)
+            true, other = (torch.softmax(state.logits.double(), -1) for state in (full, reused))
+            kls.append(float((true * (true / other).log()).sum()))
+            answer = backend.decode([full], 3, ends=ends)[0]
+            (logits,) = backend.forced([reused], [np.array(answer, np.int32)])
+            same += [int(row.argmax()) == token for row, token in zip(logits, answer, strict=True)]
+    assert min(kls) > 0.01
+    assert found.divergence == pytest.approx(sum(kls) / 2, rel=1e-3)
+    assert found.worst == pytest.approx(max(kls), rel=1e-3)
+    assert found.agreement == pytest.approx(sum(same) / len(same))
+    assert found.agreement < 1
 
 
 def test_logits_that_are_no_numbers_diverge_without_bound():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from ragkit.cachecraft.core.planning import full_plan
+from ragkit.cachecraft.core.preload import Pace
 from ragkit.cachecraft.fetching import NOT_LOADED
+from ragkit.cachecraft.hf.incoming import Incoming
 from ragkit.cachecraft.hf.placing import Placing
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
@@ -92,6 +95,30 @@ def test_the_logits_are_those_of_the_whole_load_bit_for_bit(tmp_path, policy, dt
     assert whole.loaded_bytes == layered.loaded_bytes == (sum(LENGTHS) + 4) * backend.token_bytes
     assert (whole.failures, layered.failures, failures) == ([], [], {})
     assert np.array_equal(whole.plan.fresh, layered.plan.fresh)
+
+
+@pytest.mark.parametrize("policy", ["query_probe", "epic"])
+def test_no_pass_begins_before_the_layers_that_it_needs_are_there(tmp_path, monkeypatch, policy):
+    fill(tmp_path)
+    step, loaded, seen = Reader.step, ENGINE.loaded, []
+
+    def slow(self: Reader, least: int) -> None:
+        time.sleep(0.02)
+        step(self, least)
+
+    def begun(plans, blobs, *rest, **options):
+        incoming = [one for one in blobs.values() if isinstance(one, Incoming)]
+        seen.append(min(one.arriving._ready * LAYERS // one.arriving.size for one in incoming))
+        return loaded(plans, blobs, *rest, **options)
+
+    monkeypatch.setattr(Reader, "step", slow)
+    monkeypatch.setattr(ENGINE, "loaded", begun)
+    for depth in (1, 6):
+        monkeypatch.setattr(Pace, "depth", lambda *_, depth=depth: depth)
+        done, _ = computed(tmp_path, config(policy))
+        assert done.loaded_bytes > 0
+    early, late = seen
+    assert early < 6 <= late, "a whole load would not show it"
 
 
 def test_what_was_used_lies_in_memory_afterwards(tmp_path, placed):
@@ -200,15 +227,15 @@ def test_what_is_lost_half_way_is_computed(tmp_path, monkeypatch, policy, damage
     assert torch.allclose(exact.state.logits, truth.logits, atol=1e-9)
     assert ENGINE.decode([exact.state], 8) == ENGINE.decode([truth], 8), "the right text"
     lost = [reason for _, reason in exact.plan.reasons]
-    assert lost
-    assert set(lost) == {NOT_LOADED}
+    # what the system refused for a moment is read again; the rest is lost
+    assert set(lost) == (set() if damage == "fails" else {NOT_LOADED})
     assert sum(failures.values()) >= 1
     assert ("came in time" in str(exact.failures)) == (damage == "hangs")
     if damage in {"flipped", "truncated meanwhile", "fails"}:
         begun = placed.index(0, 1)
         assert 0 < begun < LAYERS, "the forward had begun"
         assert placed[begun:] == list(range(LAYERS)), "and was done again"
-        assert len(lost) == 1
+        assert len(lost) == (damage != "fails")
 
 
 @pytest.mark.parametrize("policy", ["query_probe", "epic"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from ragkit.cachecraft.core.plan import Plan
 from ragkit.cachecraft.core.planning import full_plan
+from ragkit.cachecraft.core.policies import POLICIES
 from ragkit.cachecraft.fetching import NOT_LOADED
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
@@ -60,9 +62,10 @@ def test_a_second_question_over_the_same_chunks_computes_little(backend, pieces,
     assert {"choose", "load", "plan", "compute", "answer", "keep"} == set(report.seconds)
 
 
-def test_at_share_one_the_repair_path_writes_what_full_recompute_writes(backend, pieces, ends, filled):
+@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"none", "full"}))
+def test_at_share_one_the_repair_path_writes_what_full_recompute_writes(backend, pieces, ends, filled, policy):
     layout = pieces.layout(prompt((1, 2, 0), "What do barges carry?"))
-    done = ChunkReuse(backend, filled, changed(SETTINGS, share=1.0)).reply(layout, 8, ends=ends)
+    done = ChunkReuse(backend, filled, changed(SETTINGS, policy=policy, share=1.0)).reply(layout, 8, ends=ends)
     assert done.report.repaired_tokens == done.report.context_tokens
     assert done.report.reused_tokens == 0
     assert done.report.share == 1.0
@@ -135,10 +138,34 @@ def test_at_a_share_of_one_nothing_is_scored(backend, pieces, ends, filled):
     assert done.tokens == plain(backend, layout, ends)
 
 
-def test_statistics_are_captured_for_the_policy_that_reads_them_only(backend, pieces, memory):
+def test_statistics_are_captured_where_something_reads_them_only(backend, pieces, memory):
     layout = pieces.layout(prompt((0, 1), "Who dredged Oke?"))
     ChunkReuse(backend, memory, changed(SETTINGS, policy="query_probe")).reply(layout, 2)
     assert [one.statistics for one in memory.index if one.history] == [None]
+
+
+@pytest.mark.parametrize("policy", ["query_probe", "epic"])
+def test_with_an_alpha_every_policy_repairs_as_much_as_the_equation_says(backend, pieces, memory, policy):
+    settings = changed(SETTINGS, policy=policy, alpha=0.7)
+    ChunkReuse(backend, memory, settings).reply(pieces.layout(prompt((0, 1, 2), "Who dredged Oke?")), 1)
+    behind = {one.chunk: one for one in memory.index if one.history}
+    layout = pieces.layout(prompt((3, 2, 1), "What does a lock do?"))
+    done = ChunkReuse(backend, memory, settings).compute(layout)
+    moved = [one for one in done.plan.reused if one.variant.chunk in behind]
+    assert len(moved) == 2
+    expected = 0
+    for one in moved:
+        assert one.variant.statistics is not None, "captured, as the CCI depends on it"
+        cci, old = one.variant.statistics.cci, one.variant.statistics.inter
+        assert 0.5 < cci < 0.9
+        before = one.variant.history
+        there = [mass for key, mass in zip(before, old, strict=True) if key in _shown_before(done, one.piece)]
+        expected += math.ceil(0.7 * cci * (1 - sum(there) / sum(old)) * one.variant.tokens - 1e-9)
+    assert sum(len(one.repaired) for one in done.plan.reused) == expected
+
+
+def _shown_before(done, piece: int) -> set[str]:
+    return {key for at, key in done.keys.items() if at < piece}
 
 
 def test_a_cold_chunk_among_reused_ones_is_kept_as_less_exact(backend, pieces, filled):
@@ -202,6 +229,7 @@ def test_a_broken_store_is_a_miss_and_the_answer_the_right_one(backend, pieces, 
         assert done.report.cold_tokens == done.report.context_tokens
         assert sum(done.report.misses.values()) == 4
     assert bool(done.report.failures) == (ability != "nothing there")
+    assert len(set(done.report.failures)) == len(done.report.failures), "each once, however often it was tried"
 
 
 def test_what_was_stored_and_could_not_be_loaded_is_named(backend, pieces, tmp_path):
@@ -247,6 +275,20 @@ def test_a_sampled_request_is_held_against_full_recompute(backend, pieces, fille
     nothing = ChunkReuse(backend, filled, changed(SETTINGS, share=0.0, sample_share=1.0)).reply(layout, 1).report
     assert nothing.divergence > 1e-6
     assert ChunkReuse(backend, filled, SETTINGS).reply(layout, 1).report.divergence is None
+
+
+def test_a_report_names_each_failure_once_in_order(backend, pieces, filled, monkeypatch):
+    reuse = ChunkReuse(backend, filled, SETTINGS)
+    compute = reuse.compute
+
+    def failing(*args, **options):
+        done = compute(*args, **options)
+        done.failures += ["load: b has another size", "load: a has another size"] * 2
+        return done
+
+    monkeypatch.setattr(reuse, "compute", failing)
+    report = reuse.reply(pieces.layout(prompt((2, 0), "Who?")), 1).report
+    assert report.failures == ("load: b has another size", "load: a has another size")
 
 
 def test_a_report_is_plain_json(backend, pieces, filled):

@@ -41,6 +41,28 @@ def test_a_second_question_computes_less_and_at_share_one_says_the_same(index, t
     assert repaired.text == off.text
 
 
+class Twice:
+    """A controller that has another prompt answered before the one that counts."""
+
+    name = "twice"
+
+    def control(self, asking):
+        hits = asking.retrieve()
+        asking.answer(asking.select(hits[:1]), hits)
+        return asking.answer(asking.select(hits), hits)
+
+
+def test_with_a_controller_the_trace_tells_of_every_prompt(index, tmp_path, monkeypatch):
+    with Pipeline(index / "index", configured(index, store=str(tmp_path))) as pipeline:
+        once = pipeline.ask("Where do barges carry salt?", 3, max_tokens=1).trace
+        monkeypatch.setattr("ragkit.pipeline.make_controller", lambda *_, **__: Twice())
+        twice = pipeline.ask("Why did barges lie idle with salt?", 3, max_tokens=1).trace
+    assert "kv_reuse_earlier" not in once
+    (first,) = twice["kv_reuse_earlier"]
+    assert 0 < first["prompt_tokens"] < twice["kv_reuse"]["prompt_tokens"]
+    assert set(first) == set(twice["kv_reuse"])
+
+
 @pytest.mark.parametrize("order", ["document", "cached"])
 def test_the_order_of_the_sources_follows_the_setting(index, tmp_path, order):
     with Pipeline(index / "index", configured(index, store=str(tmp_path), order=order)) as pipeline:

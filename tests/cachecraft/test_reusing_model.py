@@ -147,6 +147,36 @@ def test_a_prompt_that_fits_only_as_one_text_is_answered_without_reuse(made, smo
         model.generate(QUESTION, max_tokens=400)
 
 
+@pytest.mark.parametrize("lost", ["blobs", "catalog"])
+def test_what_the_store_has_lost_is_a_warning_once(made, tmp_path, lost):
+    before = made()
+    before.generate(QUESTION, max_tokens=1)
+    before.close()
+    if lost == "catalog":
+        next(tmp_path.rglob("catalog.sqlite")).write_bytes(bytes(range(256)) * 32)
+    else:
+        for path in tmp_path.rglob("*.kv"):
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+    after = made()
+    with warnings.catch_warnings(record=True) as told, collected_reports() as reports:
+        warnings.simplefilter("always")
+        after.generate(QUESTION, max_tokens=1)
+        after.generate(prompt((1, 0), "What does a lock do?"), max_tokens=1)
+    (only,) = [str(one.message) for one in told if "could not give back" in str(one.message)]
+    assert ("disk: " in only, "catalog: " in only) == (lost == "blobs", lost == "catalog")
+    assert reports[0].cold_tokens == reports[0].context_tokens
+    assert reports[1].cold_tokens == 0
+
+
+def test_what_was_never_kept_is_no_loss(made):
+    model = made(memory_bytes=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.generate(QUESTION, max_tokens=1)
+        model.generate(QUESTION, max_tokens=1)
+    assert set(model.open().store.stats().failures) == {"memory: too large"}
+
+
 def test_a_model_out_of_reach_is_refused_and_what_has_reuse_is_named():
     with pytest.raises(UnsupportedError, match="ScriptedModel") as caught:
         ReusingLanguageModel(ScriptedModel(), ScriptedModel(), KvReuseConfig())

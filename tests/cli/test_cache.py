@@ -11,8 +11,11 @@ import yaml
 from ragkit.cachecraft import session as session_module
 from ragkit.cachecraft.gate_file import GateResult
 from ragkit.cachecraft.probe_set import VERSION
+from ragkit.cachecraft.store import ChunkStore
 from ragkit.cli.contract import COMMANDS
 from tests.cachecraft.small_index import make_index
+from tests.cachecraft.tiers.servers import free_port
+from tests.cachecraft.variants import SPACE, body, variant
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,32 @@ def test_an_empty_store_is_no_error(ragkit, tmp_path):
     assert ragkit("cache", "stats", "--folder", tmp_path / "none", "--json").reply["spaces"] == []
     assert "Nothing is stored" in ragkit("cache", "stats", "--folder", tmp_path / "none").out
     assert ragkit("cache", "clear", "--folder", tmp_path / "none", "--json").reply["variants"] == 0
+
+
+def filled(folder: Path) -> None:
+    with ChunkStore(SPACE, folder) as store:
+        assert store.save(variant(1), body(1), always=True)
+
+
+def test_what_a_remote_store_did_not_remove_is_an_error(ragkit, tmp_path):
+    filled(tmp_path / "store")
+    config = tmp_path / "c.yaml"
+    remote = {"store": str(tmp_path / "store"), "remote": f"valkey://127.0.0.1:{free_port()}", "remote_seconds": 0.5}
+    config.write_text(yaml.safe_dump({"kv_reuse": remote}))
+    done = ragkit("cache", "clear", "--config", config, "--json")
+    assert done.status != 0
+    assert "1 variants were removed" in done.error["message"]
+    assert f"the remote store did not remove what it holds of {SPACE}" in done.error["message"]
+    assert not list(tmp_path.rglob("*.kv")), "the rest is gone"
+
+
+def test_a_store_that_is_being_written_is_refused_and_nothing_else_is_said(ragkit, tmp_path):
+    filled(tmp_path)
+    with ChunkStore(SPACE, tmp_path):
+        done = ragkit("cache", "clear", "--folder", tmp_path)
+    assert done.status != 0
+    assert "nothing was done" in done.err
+    assert "kept in memory" not in done.err
 
 
 def test_a_model_that_cannot_reuse_is_refused_before_anything_is_done(ragkit, index):

@@ -34,7 +34,7 @@ KEYS = {
 INNER_KEYS = {
     ("index", "FailureReply"): {"source", "reason"},
     ("query", "HitReply"): {
-        *("rank", "score", "doc_id", "source", "start", "end", "text", "page", "line", "metadata"),
+        *("rank", "score", "chunk_id", "doc_id", "source", "start", "end", "text", "page", "line", "metadata"),
     },
     ("query", "LeftOutReply"): {"reason", "flags", "hit"},
     ("ask", "CitationReply"): {"marker", "source", "start", "end", "text", "page", "line"},
@@ -82,6 +82,7 @@ def test_query_replies_with_every_hit(ragkit, script):
     assert reply["hits"][0] == {
         "rank": 1,
         "score": 0.5,
+        "chunk_id": "c1",
         "doc_id": "d1",
         "source": "a.md",
         "start": 0,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ragkit.budget import Budget, Price
+from ragkit.chunkers.sentences import split_sentences
 from ragkit.config import PartConfig
 from ragkit.controllers.adjusting import larger, smaller
 from ragkit.controllers.feedback import FeedbackController
@@ -12,9 +15,11 @@ from ragkit.controllers.judging import HeuristicJudge, Review
 from ragkit.controllers.question import PipelineQuestion
 from ragkit.controllers.sizes import resized
 from ragkit.errors import BudgetExceededError, ConfigError, SchemaError, ServerError, UnsupportedError, UsageError
+from ragkit.models.hashing import HashingEmbedder
 from ragkit.plugins import create
 from ragkit.protocols import Controller
 from ragkit.schema import Chunk, Document, Dropped, Hit, Selection
+from ragkit.selectors.extractive import ExtractiveSelector
 from ragkit.selectors.score_cut import ScoreCutSelector
 from ragkit.testing.scripted import ScriptedLanguageModel
 
@@ -220,3 +225,50 @@ def test_wrong_use():
     with pytest.raises(UsageError, match="needs `language_model`"):
         FeedbackController()
     assert isinstance(FeedbackController(judge="heuristic"), Controller)
+
+
+def test_auto_with_options_has_a_size_too():
+    chosen = PartConfig(name="score_cut", options={"policy": {"name": "auto", "max_k": 2}})
+    policy = resized(chosen, 1).options["policy"]
+    assert (policy["name"], policy["compare_to"], policy["min_k"], policy["max_k"]) == ("drop", "anchor", 3, 3)
+
+
+def test_what_is_added_takes_its_place_in_the_documents_order():
+    texts = ["alpha one.", "beta two.", "gamma three.", "delta alpha."]
+    places = [(11 * at, text) for at, text in enumerate(texts)]
+    given = [
+        Hit(rank, 1.0 - 0.1 * rank, f"c{at}", Chunk("d", at, at + len(text), text), "s", None, None, -1)
+        for rank, (at, text) in enumerate(reversed(places), 1)
+    ]
+    enough = type("Asking", (), {"limit": 99, "count": staticmethod(lambda texts: [1] * len(texts))})()
+    made = create("selectors", "tree_search", {"order": "document"}, count=enough.count)
+    selection = made.select("alpha gamma", given)
+    assert selection.ordered
+    for removed in selection.hits:
+        rest = tuple(one for one in selection.hits if one is not removed)
+        fewer = replace(selection, hits=rest, dropped=(Dropped(removed, "x"),))
+        assert larger(fewer, enough).hits == selection.hits
+    found_best = replace(selection, hits=(given[0], given[2]), dropped=(Dropped(given[1], "x"),))
+    assert larger(found_best, enough).hits == (given[1], given[0], given[2]), "another order: the weakest first"
+
+
+def test_what_is_added_fits_the_selectors_own_budget():
+    def counted(texts):
+        return [len(text.split()) for text in texts]
+
+    enough = type("Asking", (), {"limit": 99, "count": staticmethod(counted)})()
+    made = [
+        create("selectors", "tree_search", {"tokens": 5}, count=counted),
+        create("selectors", "score_cut", {"max_tokens": 5, "policy": {"name": "fixed", "k": 9}}, count=counted),
+        ExtractiveSelector(
+            share=0.4, of=6, embedder=HashingEmbedder(), sentences=split_sentences, count=counted, k=None
+        ),
+    ]
+    for selector in made:
+        selection = selector.select("Which fact?", HITS)
+        budget = selection.trace["budget"]
+        most = budget["tokens"] if isinstance(budget, dict) else budget
+        assert 0 < selection.tokens <= most < 18
+        grown = larger(selection, enough)
+        assert grown is None or grown.tokens <= most
+        assert larger(replace(selection, trace={}), enough).tokens <= 99, "without a budget there is one to add"

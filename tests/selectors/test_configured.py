@@ -136,3 +136,22 @@ def test_the_trace_of_a_cut_names_the_policys_options_only(tmp_path):
     json.dumps(dict(found.trace))  # in JSON's types, as Selection has it
     assert "invariances" not in found.trace["policy"]
     assert found.trace["policy"]["name"] == "drop"
+
+
+def test_the_weight_of_trust_reaches_the_selector_that_was_chosen(tmp_path, agent_path):
+    content = json.loads(agent_path.read_text())
+    judged = {"name": "score_cut", "options": {"reranker": "cosine", "policy": {"name": "fixed", "k": 1}}}
+    agent_path.write_text(json.dumps(content | {"settings": [judged, judged], "default": judged}))
+    rules = [{"where": "start = 0", "trust": 0.001}]
+    plain, trusting = (
+        pipeline_with(
+            tmp_path / name,
+            {"name": "configured", "agent": str(agent_path), "trust": {"weight": 1, "missing": 1, "rules": given}},
+        )
+        for name, given in (("plain", []), ("trusting", rules))
+    )
+    first = plain.select(CAT, plain.retrieve(CAT, k=5))
+    second = trusting.select(CAT, trusting.retrieve(CAT, k=5))
+    assert [one.chunk.start for one in first.hits] == [0]
+    assert [one.chunk.start for one in second.hits] != [0]
+    assert second.trace["agent"]["chosen"]["name"] == "score_cut"

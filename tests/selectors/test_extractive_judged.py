@@ -131,6 +131,13 @@ def test_a_configuration_names_the_judge_like_any_reranker(tmp_path):
         check_part("selectors", wrong)
 
 
+def test_a_configuration_without_the_judge_is_told_to_name_one():
+    part = PartConfig(name="extractive", options={"scorer": "reranker"})
+    with pytest.raises(UsageError, match="needs `reranker`") as told:
+        make_selector(PipelineConfig(), part, count, lambda: EMBEDDER)
+    assert told.value.hint == "Name one: reranker: {name: cross_encoder, model: FOLDER}."
+
+
 def test_bad_input():
     with pytest.raises(UsageError, match="reranker"):
         judged(None)

@@ -239,7 +239,7 @@ def test_additive_values_are_a_knapsack(items, budget):
     told = Told(lambda seq: sum(values[item] for item in seq), ordered=False)
     problem = Problem(told, costs, budget, [f"c{item}" for item in range(len(items))])
     best = Best(problem)
-    additive = additive_optimum(problem, best)
+    additive = additive_optimum(problem, best, never)
     if additive:
         wanted = exhaustive(problem, lambda seq: sum(values[item] for item in seq), ordered=False)
         assert best.value == pytest.approx(wanted)
@@ -251,11 +251,11 @@ def test_additive_values_are_a_knapsack(items, budget):
 def test_values_that_do_not_add_up_are_told():
     for ordered in (True, False):
         problem, _ = problem_of(([1, 1, 1, 1], 4, 7, 0), ordered)
-        assert not additive_optimum(problem, Best(problem))
+        assert not additive_optimum(problem, Best(problem), never)
     redundant = Coverage(np.eye(3), np.eye(3), 0.0)
-    assert additive_optimum(Problem(redundant, np.array([1, 1, 1]), 3, "abc"), Best(example()))
+    assert additive_optimum(Problem(redundant, np.array([1, 1, 1]), 3, "abc"), Best(example()), never)
     overlapping = Coverage(np.array([[1.0, 0], [1.0, 0], [0, 0.5]]), np.eye(3), 0.0)
-    assert not additive_optimum(Problem(overlapping, np.array([1, 1, 1]), 3, "abc"), Best(example()))
+    assert not additive_optimum(Problem(overlapping, np.array([1, 1, 1]), 3, "abc"), Best(example()), never)
 
 
 def test_a_deadline_gives_the_best_so_far():

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from ragkit.cachecraft.core.keys import beginning_keys, chunk_key, context_key
-from ragkit.cachecraft.core.offset import cfo
-from ragkit.cachecraft.core.overlap import Context, beta_with, kendall
 from ragkit.cachecraft.core.prompt import Ids, Kind, Layout
 from ragkit.cachecraft.core.repair import Repair
+from ragkit.cachecraft.core.scoring import cfo_of_all
+from ragkit.cachecraft.core.shelf import Shelf, shelved
 from ragkit.cachecraft.core.variant import Variant
 from ragkit.errors import UsageError
 
@@ -75,34 +76,47 @@ def choose(
     stored, it serves. Where all before a chunk is exact and no exact variant of it is stored, `recurs` is asked whether
     to compute it rather than to repair another. Raises UsageError where a chunk has no key.
     """
-    order = dict.fromkeys(layout.chunks)
-    pieces = [at for at in keys if at in order or (at == 0 and len(layout.prefix))]
-    if len(pieces) < len(keys) or not keys.keys() >= order.keys():
-        raise UsageError(
-            f"Keys of the pieces {sorted(keys)} were given; expected those of all chunks, {list(order)}, "
-            "and of the prefix if there is one.",
-            hint="chunk_keys makes them.",
-        )
-    context, exact = Context(), True
-    again = _recurring(layout, keys, repair, recurs)
+    stored = {at: shelved(candidates(keys[at])) for at in _pieces(layout, keys)}
+    ratios = _ratios(layout, keys, stored, prefix, repair)
+    again, exact = _recurring(layout, keys, repair, recurs), True
     chosen: dict[int, Chosen] = {}
     reasons: dict[int, str] = {}
-    for at in sorted(pieces):
-        stored = candidates(keys[at])
-        usable = [one for one in stored if one.prefix == prefix] if at in order else _alone(stored)
-        best = _best(usable, layout, at, context, repair)
+    for at, own in stored.items():
+        best = _best(own, ratios[at], prefix, layout, at) if at in ratios else _prefix(own, layout)
         if best is None:
-            reasons[at] = _reason(stored, usable)
+            reasons[at] = _reason(own, prefix if at in ratios else "")
         elif repair.alpha is not None and best.cfo >= repair.full_threshold:
             reasons[at] = f"a CFO of {best.cfo:.2f} is not below {repair.full_threshold:g}"
         elif exact and not best.exact and at in again:
             reasons[at] = RECURS
         else:
             chosen[at] = best
-            exact = exact and (best.exact or at not in order)
-        if at in order:
-            context.add(keys[at], len(layout.pieces[at].ids))
+            exact = exact and (best.exact or at not in ratios)
     return chosen, reasons
+
+
+def _pieces(layout: Layout, keys: Mapping[int, str]) -> list[int]:
+    """Return the pieces that keys were given for, in order: all chunks, and the prefix or not."""
+    given, chunks = sorted(keys), list(layout.chunks)
+    if given != chunks and (given != [0, *chunks] or not len(layout.prefix)):
+        raise UsageError(
+            f"Keys of the pieces {given} were given; expected those of all chunks, {chunks}, "
+            "and of the prefix if there is one.",
+            hint="chunk_keys makes them.",
+        )
+    return given
+
+
+def _ratios(
+    layout: Layout, keys: Mapping[int, str], stored: Mapping[int, Shelf], prefix: str, repair: Repair
+) -> dict[int, list[float]]:
+    """Return by chunk the CFO of each variant on its shelf; infinite for one that stood behind another prefix."""
+    shelves = [stored[at] for at in layout.chunks]
+    if not shelves:
+        return {}
+    lengths = [len(layout.pieces[at].ids) for at in layout.chunks]
+    rest = iter(cfo_of_all(shelves, [keys[at] for at in layout.chunks], lengths, prefix, repair).tolist())
+    return {at: list(islice(rest, len(stored[at]))) for at in layout.chunks}
 
 
 def _recurring(layout: Layout, keys: Mapping[int, str], repair: Repair, recurs: Recurs | None) -> set[int]:
@@ -127,42 +141,28 @@ def stands_as_made(variant: Variant, start: int, layout: Layout) -> bool:
     )
 
 
-def _alone(stored: Sequence[Variant]) -> list[Variant]:
-    """Return the exact variants made at the very beginning: what may serve as a prefix, which is never repaired."""
-    return [one for one in stored if not (one.prefix or one.history or one.start or one.generation)]
+def _prefix(stored: Shelf, layout: Layout) -> Chosen | None:
+    """Return the best exact variant made at the very beginning: what may serve as a prefix, which is never repaired."""
+    alone = [math.inf if one.history or one.start or one.generation else 0.0 for one in stored]
+    return _best(stored, alone, "", layout, 0)
 
 
-def _best(usable: Sequence[Variant], layout: Layout, at: int, context: Context, repair: Repair) -> Chosen | None:
-    """Return the best variant whose ids are those of the piece; ids are compared last, as they nearly always fit."""
-    start, ids = layout.spans[at].start, layout.pieces[at].ids
-    left = list(usable)
-    while left:
-        ratio, equal = _least_cfo(left, context, repair)
-        best = equal[0] if len(equal) == 1 else min(equal, key=lambda one: _rank(one, start, layout))
-        if _same(best.ids, ids):
-            return Chosen(at, start, best, ratio, stands_as_made(best, start, layout))
-        left.remove(best)
-    return None
+def _best(stored: Shelf, ratios: list[float], prefix: str, layout: Layout, at: int) -> Chosen | None:
+    """Return the variant of the least of `ratios`, which are used up.
 
-
-def _least_cfo(usable: Sequence[Variant], context: Context, repair: Repair) -> tuple[float, list[Variant]]:
-    """Return the least CFO, at alpha 1 where none is given, and the variants that have it.
-
-    How far chunks are out of order (gamma) only raises the CFO: it is counted where beta alone does not rule one out.
+    Its ids are those of the piece, and it stood behind the prefix: compared last, as they nearly always fit.
     """
-    alpha = 1.0 if repair.alpha is None else repair.alpha
-    least, equal = math.inf, list[Variant]()
-    for one in usable:
-        cci = 1.0 if one.statistics is None else one.statistics.cci
-        beta, shared = beta_with(one, context, repair.beta_mode)
-        if cfo(cci, beta, alpha) > least:
-            continue
-        ratio = cfo(cci, beta * (1.0 - kendall(shared)), alpha)
-        if ratio < least:
-            least, equal = ratio, [one]
-        elif ratio == least:
-            equal.append(one)
-    return least, equal
+    start, ids = layout.spans[at].start, layout.pieces[at].ids
+    while (least := min(ratios, default=math.inf)) < math.inf:
+        place = ratios.index(least)
+        if ratios.count(least) > 1:
+            equal = (place for place, ratio in enumerate(ratios) if ratio == least)
+            place = min(equal, key=lambda place: _rank(stored[place], start, layout))
+        best = stored[place]
+        if best.prefix == prefix and _same(best.ids, ids):
+            return Chosen(at, start, best, least, stands_as_made(best, start, layout))
+        ratios[place] = math.inf
+    return None
 
 
 def _rank(one: Variant, start: int, layout: Layout) -> tuple[int, bool, bool, str]:
@@ -175,7 +175,8 @@ def _same(one: Ids, other: Ids) -> bool:
     return one.tobytes() == other.tobytes() if one.dtype == other.dtype else np.array_equal(one, other)
 
 
-def _reason(stored: Sequence[Variant], usable: Sequence[Variant]) -> str:
+def _reason(stored: Shelf, prefix: str) -> str:
     if not stored:
         return "no variant is stored"
-    return "the stored ids are others" if usable else "its variants stood behind another prefix"
+    known = any(one.prefix == prefix for one in stored)
+    return "the stored ids are others" if known else "its variants stood behind another prefix"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ragkit.cachecraft.core.decay import log_sum, log_weight, value_at
 from ragkit.cachecraft.core.popularity import Popularity
+from ragkit.cachecraft.core.shelf import NOTHING, Shelf
 from ragkit.cachecraft.core.variant import Variant
 from ragkit.cachecraft.core.worth import WorthOrder
 from ragkit.errors import UsageError
@@ -72,7 +73,7 @@ class VariantIndex:
         """Tokens of reused variants that were not computed again, over all uses."""
         self._rate = -math.log(decay)
         self._variants: dict[str, Variant] = {}
-        self._chunks: dict[str, tuple[Variant, ...]] = {}
+        self._chunks: dict[str, Shelf] = {}
         self._crowded: set[str] = set()
         self._tokens = 0
         self._pins: dict[str, int] = {}
@@ -97,9 +98,9 @@ class VariantIndex:
         self._repairs.clear()
         return self.now
 
-    def candidates(self, key: str) -> tuple[Variant, ...]:
+    def candidates(self, key: str) -> Shelf:
         """Return the stored variants of a chunk, the first that came in first."""
-        return self._chunks.get(key, ())
+        return self._chunks.get(key, NOTHING)
 
     def get(self, name: str) -> Variant | None:
         """Return the variant of that name, None where it is not stored."""
@@ -108,13 +109,14 @@ class VariantIndex:
     def used(self, variant: Variant, share: float) -> None:
         """Count a use, of which the `share` was computed again; one that is no longer stored is ignored."""
         self._popularity.see(variant.chunk, self.now)
-        if variant.name not in self._variants:
+        worth = self._order.get(variant.name)
+        if worth is None:
             return
         saving = 1.0 - share
         self._uses, self._savings = self._uses + 1, self._savings + saving
         self.saved_tokens += saving * variant.tokens
         gain = log_weight(saving * variant.tokens / max(variant.size, 1), self._rate, self.now)
-        self._order.set(variant.name, log_sum(self._order[variant.name], gain))
+        self._order.set(variant.name, log_sum(worth, gain))
 
     def wanted(self, key: str) -> bool:
         """Count that a prompt shows a chunk for which nothing fits, and return whether storing it is worth it.
@@ -173,7 +175,7 @@ class VariantIndex:
         if variant.statistics is not None:
             variant.statistics.derive()
         self._variants[variant.name] = variant
-        self._chunks[variant.chunk] = (*self.candidates(variant.chunk), variant)
+        self._chunks[variant.chunk] = Shelf.of((*self.candidates(variant.chunk), variant))
         self.used_bytes += variant.size
         self._tokens += variant.tokens
         self._order.set(variant.name, worth)
@@ -185,9 +187,9 @@ class VariantIndex:
         variant = self._variants.pop(name, None)
         if variant is None:
             return None
-        self._chunks[variant.chunk] = tuple(one for one in self._chunks[variant.chunk] if one.name != name)
-        if not self._chunks[variant.chunk]:
-            del self._chunks[variant.chunk]
+        left = [one for one in self._chunks.pop(variant.chunk) if one.name != name]
+        if left:
+            self._chunks[variant.chunk] = Shelf.of(left)
         self.used_bytes -= variant.size
         self._tokens -= variant.tokens
         self._order.drop(name)

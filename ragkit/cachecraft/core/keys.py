@@ -12,6 +12,8 @@ import xxhash
 from ragkit.cachecraft.core.prompt import Ids
 from ragkit.identity import content_hash, content_hasher
 
+_IDS = np.dtype("<i4")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpace:
@@ -37,7 +39,7 @@ def chunk_key(space: str, ids: Ids, domain: str = "") -> str:
     >>> chunk_key("s", ids, "a") == chunk_key("s", ids, "b")
     False
     """
-    return _hasher(space, domain)(np.asarray(ids, "<i4").tobytes())
+    return _hasher(space, domain)(np.asarray(ids, _IDS).tobytes())
 
 
 @lru_cache(maxsize=64)
@@ -47,13 +49,13 @@ def _hasher(space: str, domain: str) -> Callable[[bytes], str]:
 
 def context_key(ids: Ids) -> str:
     """Return the key of all the ids before a chunk: what it was computed behind, label by label; xxHash, for speed."""
-    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(ids, "<i4").data)
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(ids, _IDS).data)
 
 
 def beginning_keys(ids: Ids, ends: Sequence[int]) -> list[str]:
     """Return `context_key(ids[:end])` of each end, which must ascend, in one pass over the ids."""
     running = xxhash.xxh3_128()
-    content = np.ascontiguousarray(ids, "<i4")
+    content = np.ascontiguousarray(ids, _IDS)
     keys, last = [], 0
     for end in ends:
         running.update(content[last:end].data)
@@ -62,8 +64,20 @@ def beginning_keys(ids: Ids, ends: Sequence[int]) -> list[str]:
     return keys
 
 
-def variant_name(chunk: str, prefix: str, history: Sequence[str], start: int, generation: int = 0) -> str:
-    """Return the name of the blob made for `chunk` behind `prefix` and the chunks `history`, from position `start`."""
+def variant_name(
+    chunk: str, prefix: str, history: Sequence[str], start: int, generation: int = 0, *, context: str = ""
+) -> str:
+    """Return the name of the blob made for `chunk` behind `prefix` and the chunks `history`, from position `start`.
+
+    `context` is the key of all ids before it (`context_key`): a blob that a tier kept from an earlier computation is
+    then never taken for one made behind other labels.
+    """
     return content_hash(
-        "variant", chunk=chunk, prefix=prefix, history=list(history), start=start, generation=generation
+        "variant",
+        chunk=chunk,
+        prefix=prefix,
+        history=list(history),
+        start=start,
+        generation=generation,
+        context=context,
     )

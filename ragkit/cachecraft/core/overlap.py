@@ -10,7 +10,7 @@ from operator import not_
 from typing import NamedTuple
 
 from ragkit.cachecraft.core.repair import BetaMode
-from ragkit.cachecraft.core.variant import Variant
+from ragkit.cachecraft.core.variant import Variant, in_order
 
 
 class Overlap(NamedTuple):
@@ -60,7 +60,6 @@ def overlap_with(variant: Variant, context: Context, mode: BetaMode) -> Overlap:
 def beta_with(variant: Variant, context: Context, mode: BetaMode) -> tuple[float, list[int]]:
     """Return beta (eq. 6) and the places of the old chunks that are there, in their old order; none for `count`.
 
-    The overlap's value is never above beta, which takes half the time: enough to rule out most variants of a chunk.
     The sink, the entry after the last chunk where it is counted, is always present again.
     """
     if not variant.history:
@@ -75,9 +74,11 @@ def beta_with(variant: Variant, context: Context, mode: BetaMode) -> tuple[float
     elif statistics is None or statistics.inter_total <= 0:
         beta = len(shared) / len(found)
     else:
-        lost = sum(compress(statistics.inter_masses, map(not_, found)))
+        lost = in_order(compress(statistics.inter.tolist(), map(not_, found)))
         beta = max(1.0 - lost / statistics.inter_total, 0.0)
-    return (beta * _known(set(variant.history), context) if mode == "symmetric" else beta), shared
+    return (
+        beta * known_share(set(variant.history), context.keys, context.lengths) if mode == "symmetric" else beta
+    ), shared
 
 
 def kendall(ranks: list[int]) -> float:
@@ -99,8 +100,7 @@ def kendall(ranks: list[int]) -> float:
     return inversions / (len(first) * (len(first) - 1) // 2) if inversions else 0.0
 
 
-def _known(history: set[str], context: Context) -> float:
-    """Return the share of the context's tokens that stood in the history."""
-    total = sum(context.lengths)
-    shared = sum(length for key, length in zip(context.keys, context.lengths, strict=True) if key in history)
-    return shared / total if total else 1.0
+def known_share(history: set[str], keys: Sequence[str], lengths: Sequence[int]) -> float:
+    """Return the share of a context's tokens that stood in the history, 1 where there are none."""
+    total = sum(lengths)
+    return sum(length for key, length in zip(keys, lengths, strict=True) if key in history) / total if total else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,8 @@ def loads(plan: Plan) -> Loads:
     changes[1:] ^= loaded[:-1]
     changes[borders] |= loaded[borders]
     at = np.flatnonzero(changes)
-    starts = at[loaded[at]]
-    ends = at[np.searchsorted(at, starts) + 1]
+    begins = np.flatnonzero(loaded[at])
+    starts, ends = at[begins], at[begins + 1]
     which = np.searchsorted(borders, starts, side="right") - 1
     return Loads(tuple(one.variant for one in plan.reused), which, starts - borders[which], starts, ends - starts)
 
@@ -88,8 +89,9 @@ def _repaired(task: RepairTask, policy: str) -> dict[int, NDArray[np.int64]]:
     if not task.chunks:
         return {}
     tokens = POLICIES[policy](task)
-    cuts = np.searchsorted(tokens, task.offsets)
-    counts = np.diff(cuts, append=len(tokens))
+    ends = np.searchsorted(tokens, task.offsets + task.lengths)
+    cuts = [0, *ends.tolist()]
+    counts = ends.copy()
+    counts[1:] -= ends[:-1]
     positions = tokens + np.repeat(task.starts - task.offsets, counts)
-    ends = (cuts + counts).tolist()
-    return {one.piece: positions[begin:end] for one, begin, end in zip(task.chunks, cuts.tolist(), ends, strict=True)}
+    return {one.piece: positions[begin:end] for one, (begin, end) in zip(task.chunks, pairwise(cuts), strict=True)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from ragkit.cachecraft.core.decay import log_sum, log_weight, value_at
+from ragkit.cachecraft.core.decay import NOTHING, log_sum, log_weight, value_at
 
 
 @dataclass(slots=True)
@@ -14,28 +15,42 @@ class Popularity:
 
     rate: float
     capacity: int
-    _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _totals: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    _now: int = -1
+    _shown: set[str] = field(default_factory=set)
+    """The keys that the prompt of the tick `_now` shows. Counts are bare floats: no work for the garbage collector."""
 
     def see(self, key: str, now: int) -> None:
         """Count that the prompt of tick `now` shows the chunk; twice in one prompt counts once."""
-        last, total = self._seen.pop(key, (-1, log_weight(0.0, self.rate, now)))
-        self._seen[key] = (now, total if last == now else log_sum(total, log_weight(1.0, self.rate, now)))
-        if len(self._seen) > self.capacity:
-            del self._seen[next(iter(self._seen))]
+        total = self._totals.pop(key, NOTHING)
+        if self._first(key, now):
+            total = log_sum(total, log_weight(1.0, self.rate, now))
+        self._totals[key] = total
+        if len(self._totals) > self.capacity:
+            self._totals.popitem(last=False)  # a plain dict walks over all it has dropped to find its first key
 
     def count(self, key: str, now: int) -> float:
         """Return the decayed count of a chunk, 0 where it was not seen lately."""
-        entry = self._seen.get(key)
-        return value_at(entry[1], self.rate, now) if entry else 0.0
+        return value_at(self._totals.get(key, NOTHING), self.rate, now)
 
     def remember(self, key: str, count: float, at: int) -> None:
         """Take over the decayed count that a chunk had at the tick `at`."""
-        self._seen[key] = (at, log_weight(count, self.rate, at))
+        self._totals[key] = log_weight(count, self.rate, at)
+        if at >= self._now:
+            self._first(key, at)
 
     def hottest(self) -> list[str]:
         """Return all keys, the most popular first; the first in alphabetical order where they are equal."""
-        return sorted(self._seen, key=lambda key: (-self._seen[key][1], key))
+        return sorted(self._totals, key=lambda key: (-self._totals[key], key))
 
     def first(self, n: int) -> list[str]:
         """Return the n most popular keys."""
-        return heapq.nsmallest(n, self._seen, key=lambda key: (-self._seen[key][1], key))
+        return heapq.nsmallest(n, self._totals, key=lambda key: (-self._totals[key], key))
+
+    def _first(self, key: str, now: int) -> bool:
+        """Note that the prompt of tick `now` shows the chunk, and return whether that is new."""
+        if now != self._now:
+            self._now, self._shown = now, set()
+        new = key not in self._shown
+        self._shown.add(key)
+        return new

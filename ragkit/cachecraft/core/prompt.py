@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -79,8 +80,8 @@ class Layout:
     @cached_property
     def spans(self) -> tuple[Span, ...]:
         """Where each piece stands, parallel to `pieces`."""
-        ends = np.cumsum([len(piece.ids) for piece in self.pieces]).tolist()
-        return tuple(Span(end - len(piece.ids), end) for end, piece in zip(ends, self.pieces, strict=True))
+        borders = accumulate((len(piece.ids) for piece in self.pieces), initial=0)
+        return tuple(Span(start, end) for start, end in pairwise(borders))
 
     @cached_property
     def chunks(self) -> tuple[int, ...]:

@@ -18,9 +18,17 @@ def best_tokens(scores: NDArray[np.float64], count: int) -> Tokens:
     if count <= 0:
         return np.zeros(0, np.int64)
     least = np.partition(scores, len(scores) - count)[len(scores) - count]
-    above = np.flatnonzero(scores > least)
-    equal = np.flatnonzero(scores == least)[: count - len(above)]
-    return np.sort(np.concatenate((above, equal)))
+    chosen = scores > least
+    equal = np.flatnonzero(scores == least)
+    chosen[equal[: count - np.count_nonzero(chosen)]] = True
+    return np.flatnonzero(chosen)
+
+
+def ascending(tokens: Tokens, count: int) -> Tokens:
+    """Return different tokens of `count` in ascending order, marked and read off: half the time of a sort."""
+    marked = np.zeros(count, bool)
+    marked[tokens] = True
+    return np.flatnonzero(marked)
 
 
 def whole_runs(

@@ -8,11 +8,13 @@ Capacity counts blob bytes; the header's 4 KiB of each come on top.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -40,6 +42,7 @@ class DiskTier:
     """
 
     name = "disk"
+    on = True
 
     def __init__(
         self,
@@ -51,8 +54,12 @@ class DiskTier:
         direct: bool = True,
         sync: bool = False,
         read_only: bool = False,
+        evicted: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
-        """Open or create the folder; where it cannot be, the tier is empty and keeps nothing."""
+        """Open or create the folder; where it cannot be, the tier is empty and keeps nothing.
+
+        `evicted` hears of what was removed to make room, after it is gone.
+        """
         self.capacity = capacity
         self.read_only = read_only
         self._scope, self._direct, self._sync = scope, direct, sync
@@ -65,6 +72,9 @@ class DiskTier:
         self.evictions = 0
         """Blobs removed to make room."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ragkit-disk")
+        self._evicted = evicted
+        self.listed = False
+        """Whether all that is there is known: the folder could be read when it was opened."""
         self._open()
 
     def _open(self) -> None:
@@ -73,10 +83,12 @@ class DiskTier:
                 self._blobs.mkdir(parents=True, exist_ok=True)
                 self._temporary.mkdir(exist_ok=True)
                 for left in self._temporary.iterdir():
-                    left.unlink()
+                    _remove_folder(left)
+                    left.unlink(missing_ok=True)
             for _, name, size in sorted(self._found()):
                 self._sizes[name] = size
                 self._used += size
+            self.listed = True
         except OSError as error:
             self._counts.error(error)
 
@@ -84,13 +96,16 @@ class DiskTier:
         """Remove the oldest blobs until the capacity is kept."""
         if not self.read_only:
             with self._lock:
-                self._make_room(0)
+                _, gone = self._make_room(0)
+            self._evicted(gone)
 
     def _found(self) -> Iterator[tuple[int, str, int]]:
         """Yield when each blob was last written, its name and its bytes."""
         if not self._blobs.is_dir():
             return
         for shard in self._blobs.iterdir():
+            if not shard.is_dir():
+                continue
             with os.scandir(shard) as entries:
                 for entry in entries:
                     if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
@@ -118,8 +133,12 @@ class DiskTier:
         with self._lock:
             return [name in self._sizes for name in names]
 
+    def may_have(self, names: Sequence[str]) -> list[bool]:
+        """Return which blobs are there, or all where the folder could not be listed."""
+        return self.exists(names) if self.listed else [True] * len(names)
+
     def get(self, names: Sequence[str]) -> list[Blob | None]:
-        """Return each blob, or None; a broken file is removed."""
+        """Return each blob, or None; a broken file is removed, one that cannot be read for now stays."""
         if len(names) < 2:
             return [self._get(name) for name in names]
         return list(self._threads.map(self._get, names))
@@ -157,7 +176,10 @@ class DiskTier:
         return found
 
     def failed(self, name: str, error: Exception) -> None:
-        """Count what went wrong with a blob; a file that is broken is removed."""
+        """Count what went wrong with a blob; a file that is broken, or is none, is removed.
+
+        What the system refuses for the moment, such as one more open file, says nothing against the blob.
+        """
         match error:
             case FileNotFoundError():
                 self._counts.add("gone")
@@ -171,7 +193,9 @@ class DiskTier:
                 self._counts.error(error)
             case _:
                 self._counts.add(type(error).__name__)
-        if not isinstance(error, (MemoryError, TimeoutError)):
+        if isinstance(error, (BrokenBlobError, FileNotFoundError, IsADirectoryError)) or (
+            isinstance(error, OSError) and error.errno == errno.ELOOP
+        ):
             self.delete([name])
 
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
@@ -191,11 +215,14 @@ class DiskTier:
             return False
         self.delete([name])
         with self._lock:
-            if not self._make_room(blob.nbytes):
-                self._counts.add("too large")
-                return False
-            self._used += blob.nbytes  # the room is taken while the file is being written
+            fitting, gone = self._make_room(blob.nbytes)
+            self._used += blob.nbytes if fitting else 0  # the room is taken while the file is being written
+        self._evicted(gone)
+        if not fitting:
+            self._counts.add("too large")
+            return False
         try:
+            _remove_folder(path)
             path.parent.mkdir(exist_ok=True)
             temporary = self._temporary / f"{os.getpid()}-{next(self._numbers)}"
             blob_file.write(path, temporary, self._scope, name, blob, sync=self._sync)
@@ -209,14 +236,19 @@ class DiskTier:
             self._sizes[name] = blob.nbytes
         return True
 
-    def _make_room(self, size: int) -> bool:
-        """Remove the oldest blobs until `size` more bytes fit; return whether they do. Called with the lock held."""
+    def _make_room(self, size: int) -> tuple[bool, list[str]]:
+        """Remove the oldest blobs until `size` more bytes fit; return whether they do, and what went.
+
+        Called with the lock held; `evicted` is told without it, as who hears of it may hold another lock.
+        """
+        gone: list[str] = []
         if size > self.capacity:
-            return False
+            return False, gone
         while self._used + size > self.capacity and self._sizes:
-            self._remove(next(iter(self._sizes)))
+            gone.append(next(iter(self._sizes)))
+            self._remove(gone[-1])
             self.evictions += 1
-        return self._used + size <= self.capacity
+        return self._used + size <= self.capacity, gone
 
     def delete(self, names: Sequence[str]) -> None:
         """Forget blobs and remove their files."""
@@ -228,8 +260,10 @@ class DiskTier:
         size = self._sizes.pop(name, None)
         self._used -= size or 0
         if size is not None and not self.read_only:
+            path = self._path(name)
             try:
-                self._path(name).unlink(missing_ok=True)
+                _remove_folder(path)
+                path.unlink(missing_ok=True)
             except OSError as error:
                 self._counts.error(error)
 
@@ -242,6 +276,18 @@ class DiskTier:
         with self._lock:
             return list(self._sizes)
 
+    def clear(self) -> bool:
+        """Remove all blobs; return False where a file stays, or where it is not known what there is."""
+        names = self.names()
+        self.delete(names)
+        return self.listed and not (self.read_only and names) and not any(map(os.path.lexists, map(self._path, names)))
+
     def close(self) -> None:
         """Wait for reads and writes under way and end the threads."""
         self._threads.shutdown()
+
+
+def _remove_folder(path: Path) -> None:
+    """Remove a folder that lies where a file belongs: nothing could be kept there, in this run or any later one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)

@@ -18,7 +18,7 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """Runs tasks in `threads` threads, at most `seconds` for one call, behind a circuit breaker.
+    """Runs tasks in `threads` threads, at most `seconds` for a call that moves few bytes, behind a circuit breaker.
 
     `ping` asks whether the store is back, `abandon` closes the connections of tasks that are late. Tasks raise OSError
     (TimeoutError among them) where the store is lost, RefusedError where it refuses.
@@ -38,14 +38,22 @@ class Guard:
         self._breaker = breaker or Breaker()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ragkit-remote")
 
-    def call(self, tasks: Sequence[Callable[[], _Result]]) -> list[_Result | None]:
-        """Return what the tasks return in time; None for what fails, is late, or is not tried while off."""
+    @property
+    def on(self) -> bool:
+        """Whether calls are made."""
+        return self._breaker.on
+
+    def call(self, tasks: Sequence[Callable[[], _Result]], more: float = 0.0) -> list[_Result | None]:
+        """Return what the tasks return in time; None for what fails, is late, or is not tried while off.
+
+        `more` are seconds beyond those of every call, for the bytes that have to come.
+        """
         if not self._ready():
             self.counts.add("off", len(tasks))
             return [None] * len(tasks)
         started = time.monotonic()
         futures = [self._threads.submit(task) for task in tasks]
-        _, late = wait(futures, max(0.0, started + self._seconds - time.monotonic()))
+        _, late = wait(futures, max(0.0, started + self._seconds + more - time.monotonic()))
         if late:
             for future in late:
                 future.cancel()

@@ -22,6 +22,7 @@ class MemoryTier:
     """
 
     name = "memory"
+    on = True
 
     def __init__(self, capacity: int, *, allocate: Allocate | None = None) -> None:
         self.capacity = capacity
@@ -55,6 +56,10 @@ class MemoryTier:
                 if name in self._blobs:
                     self._blobs.move_to_end(name)
             return [self._blobs.get(name) for name in names]
+
+    def may_have(self, names: Sequence[str]) -> list[bool]:
+        """Return which blobs are there."""
+        return self.exists(names)
 
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
         """Keep blobs and return the names of those kept."""
@@ -102,6 +107,11 @@ class MemoryTier:
         with self._lock:
             return list(self._blobs)
 
+    def clear(self) -> bool:
+        """Forget everything; return True."""
+        self.delete(self.names())
+        return True
+
     def close(self) -> None:
         """Forget everything."""
-        self.delete(self.names())
+        self.clear()

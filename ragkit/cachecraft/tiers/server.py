@@ -9,6 +9,9 @@ from typing import Any
 from ragkit.cachecraft.tiers.guard import RefusedError
 from ragkit.errors import MissingExtraError, UsageError
 
+_KEYS = 1000
+"""Keys that one step of a sweep looks at: few enough for the server to stay responsive to others."""
+
 
 class Server:
     """Connections to the server at `url`; none is made before the first command.
@@ -86,10 +89,10 @@ class Server:
         with self._errors_translated():
             return {name.decode(): int(size) for name, size in self._client.hgetall(table).items()}
 
-    def size(self, table: str, name: str) -> int:
-        """Return one size in the hash `table`, 0 where it is not there."""
+    def sizes_of(self, table: str, names: Sequence[str]) -> list[int]:
+        """Return some sizes in the hash `table`, 0 for what is not there."""
         with self._errors_translated():
-            return int(self._client.hget(table, name) or 0)
+            return [int(size or 0) for size in self._client.hmget(table, list(names))]
 
     def commit(self, key: str, value: bytes, *, ttl: int | None, table: str, name: str, size: int) -> None:
         """Keep a value and note a size in the hash `table`, both or neither."""
@@ -99,13 +102,27 @@ class Server:
             pipe.hset(table, name, str(size))
             pipe.execute()
 
-    def remove(self, keys: Sequence[str], table: str, name: str) -> None:
-        """Remove values and a size, all or none."""
+    def remove(self, keys: Sequence[str], table: str, names: Sequence[str]) -> None:
+        """Remove values and sizes, all or none."""
         with self._errors_translated():
             pipe = self._client.pipeline(transaction=True)
             pipe.unlink(*keys)
-            pipe.hdel(table, name)
+            pipe.hdel(table, *names)
             pipe.execute()
+
+    def sweep(self, pattern: str, cursor: int) -> int:
+        """Remove some of the keys that `pattern` matches and return where to go on, 0 at the end."""
+        with self._errors_translated():
+            cursor, keys = self._client.scan(cursor, match=pattern, count=_KEYS)
+            if keys:
+                self._client.unlink(*keys)
+            return int(cursor)
+
+    def drop(self, key: str) -> bool:
+        """Remove one value; return True."""
+        with self._errors_translated():
+            self._client.unlink(key)
+            return True
 
     def disconnect(self) -> None:
         """Close all connections; threads that wait for one get a ConnectionError, later commands connect anew."""

@@ -24,6 +24,11 @@ class BlobTier(Protocol):
     """Bytes it may hold."""
 
     @property
+    def on(self) -> bool:
+        """Whether it answers, as far as is known."""
+        ...
+
+    @property
     def used(self) -> int:
         """Bytes it holds."""
         ...
@@ -41,6 +46,13 @@ class BlobTier(Protocol):
         """Return each blob, proven whole by its checksum, or None; the arrays must not be written to."""
         ...
 
+    def may_have(self, names: Sequence[str]) -> list[bool]:
+        """Return which blobs may be there, whatever the last `get` brought: none where it is known that they are not.
+
+        Asks nobody. A blob that could not be read for now, or did not come in time, may be there.
+        """
+        ...
+
     def put(self, blobs: Mapping[str, Blob]) -> set[str]:
         """Keep blobs and return the names of those kept; never more bytes than `capacity`."""
         ...
@@ -51,6 +63,10 @@ class BlobTier(Protocol):
 
     def names(self) -> list[str]:
         """Return the names of all blobs."""
+        ...
+
+    def clear(self) -> bool:
+        """Remove all blobs and wait for it; return False where some could not be removed."""
         ...
 
     def close(self) -> None:

@@ -18,10 +18,12 @@ class Tiered:
     """A BlobTier made of tiers, the fastest first. Inclusive: what a slower tier holds may be in memory as well.
 
     `put` returns when memory has the blob; a write to a slower tier waits in a queue of `queue_bytes` or, where that is
-    full, is dropped and counted. `written` hears of every background write: the name and whether it was kept.
+    full, is dropped and counted. `written` hears of every background write: the name and whether it was kept. With
+    `read_only` slower tiers are read and nothing else: what is new is kept in memory.
     """
 
     name = "tiered"
+    on = True
 
     def __init__(
         self,
@@ -32,12 +34,14 @@ class Tiered:
         written: Callable[[str, bool], None] = lambda _, __: None,
         threads: int = 4,
         patience: float = PATIENCE,
+        read_only: bool = False,
     ) -> None:
         self.memory = memory
         self.capacity = max(memory.capacity, *(tier.capacity for tier in slower)) if slower else memory.capacity
         self._counts, self._hits = Counts(), Counts()
         self._patience = patience
         self._slower = [WriteBehind(tier, queue_bytes, self._counts, written) for tier in slower]
+        self._written_to = [] if read_only else self._slower
         self._ahead = ThreadPoolExecutor(threads, thread_name_prefix="ragkit-prefetch")
         self._loading: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
@@ -77,6 +81,13 @@ class Tiered:
         there += [one.tier.exists(names) for one in self._slower]
         return [any(column) for column in zip(*there, strict=True)]
 
+    def may_have(self, names: Sequence[str]) -> list[bool]:
+        """Return which blobs may be in some tier, also in one that could not say so lately."""
+        there = [self.memory.exists(names)]
+        there += [[waiting is not None for waiting in map(one.waiting, names)] for one in self._slower]
+        there += [one.tier.may_have(names) for one in self._slower]
+        return [any(column) for column in zip(*there, strict=True)]
+
     def get(self, names: Sequence[str]) -> list[Blob | None]:
         """Return each blob from the fastest tier that has it whole, or None; what was slower moves up."""
         self._await(names)
@@ -105,7 +116,7 @@ class Tiered:
     def _promote(self, blobs: Mapping[str, Blob], place: int) -> None:
         """Copy what the slower tier at `place` had into the faster ones."""
         self.memory.put(blobs)
-        for one in self._slower[:place]:
+        for one in self._written_to[:place]:
             for name, blob in blobs.items():
                 one.put(name, blob)
 
@@ -140,9 +151,9 @@ class Tiered:
         kept = self.memory.put(blobs)
         names = [name for name in blobs if name in kept]
         own = _there(names, self.memory.get(names))
-        if self._slower:  # its owner may go on writing to an array that memory could not copy
+        if self._written_to:  # its owner may go on writing to an array that memory could not copy
             own |= {name: frozen(blob.copy()) for name, blob in blobs.items() if name not in own}
-        for one in self._slower:
+        for one in self._written_to:
             kept |= {name for name, blob in own.items() if one.put(name, blob)}
         return kept
 
@@ -173,14 +184,26 @@ class Tiered:
                 future.exception()
 
     def delete(self, names: Sequence[str]) -> None:
-        """Forget blobs in every tier."""
+        """Forget blobs in every tier that may be written."""
         self.memory.delete(names)
-        for one in self._slower:
+        for one in self._written_to:
             one.delete(list(names))
 
     def names(self) -> list[str]:
         """Return the names of all blobs that some tier has."""
         return list(dict.fromkeys(name for tier in self.tiers for name in tier.names()))
+
+    def clear(self) -> bool:
+        """Remove all blobs and wait for it; return False where some could not be removed."""
+        return not self.empty()
+
+    def empty(self, seconds: float | None = None) -> list[str]:
+        """Remove all blobs, also those that other processes have put there; return the tiers that still hold some.
+
+        Waits for it, at most `seconds` for a write that is under way. Tiers that are only read are left as they are.
+        """
+        self.memory.clear()
+        return [one.tier.name for one in self._written_to if not one.clear(seconds)]
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait, at most `seconds` per tier, until queued writes are done; return whether they are."""

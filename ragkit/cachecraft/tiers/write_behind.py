@@ -66,6 +66,14 @@ class WriteBehind:
                 self._unwanted |= name in self._writing
         self.tier.delete(names)
 
+    def clear(self, seconds: float | None = None) -> bool:
+        """Forget everything, here and in the tier, waiting at most `seconds` for a write; return whether it is gone."""
+        with self._change:
+            self._waiting.clear()
+            self._unwanted |= bool(self._writing)
+        idle = self.flush(seconds)
+        return self.tier.clear() and idle
+
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything queued is written, at most `seconds`; return whether it is."""
         with self._change:

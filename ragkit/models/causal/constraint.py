@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from ragkit.errors import UsageError
+from ragkit.errors import ModelError, UsageError
 from ragkit.models.causal.loops import loops
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class Matcher:
     def add(self, token: int) -> bool:
         """Take the next token of the reply; return whether the JSON is complete."""
         self._matcher.consume_token(token)
+        if self._matcher.is_error():
+            raise ModelError(
+                f"The grammar refused a token that it had allowed: {self._matcher.get_error().splitlines()[0]}",
+                hint="The model's tokenizer.json is not what its vocabulary needs: fetch or convert the model anew.",
+            )
         self._reply.append(token)
         quotes = sum(map(self._reads_quote, self._grammars.texts.get(token, "")))
         if quotes or (not self._inside and (self._grammars.comma[token] or self._grammars.bracket[token])):

@@ -95,11 +95,7 @@ def test_the_share_is_met_within_one_run(layout, policy, repair, how):
     plan, chosen = plan_of(layout, policy, repair, how)
     target = repair.share * reused_tokens(plan)
     chunks = [one for one in plan.reused if plan.layout.pieces[one.piece].kind is Kind.CHUNK]
-    could = sum(
-        one.variant.tokens
-        for one in chunks
-        if policy != "epic" or one.piece != layout.chunks[0]
-    )  # fmt: skip
+    could = sum(one.variant.tokens for one in chunks)
     if policy == "cachecraft" and not any(chosen[one.piece].cfo for one in chunks) and repair.share < 1:
         could = 0
     assert plan.repaired_tokens <= target + repair.run_length
@@ -126,13 +122,9 @@ def test_equal_inputs_give_equal_plans(layout, policy, repair, how):
 @given(LAYOUTS, st.sampled_from(sorted(set(POLICIES) - {"none", "full"})), st.integers(1, 20), HOW)
 def test_a_share_of_one_repairs_all(layout, policy, run_length, how):
     plan, _ = plan_of(layout, policy, Repair(share=1.0, run_length=run_length), how)
-    spared = {0: layout.chunks[0]} if policy == "epic" and layout.chunks else {}
-    expected = sum(
-        one.variant.tokens
-        for one in plan.reused
-        if layout.pieces[one.piece].kind is Kind.CHUNK and one.piece not in spared.values()
-    )
-    assert plan.repaired_tokens == expected
+    assert plan.repaired_tokens == reused_tokens(plan)
+    prefix = range(len(layout.prefix) if 0 in {one.piece for one in plan.reused} else 0)
+    assert plan.fresh.tolist() == [at for at in range(len(layout.ids)) if at not in prefix]
 
 
 @given(LAYOUTS, NAMES, REPAIRS, HOW, st.integers(0, 6), st.integers(1, 12))
@@ -202,12 +194,28 @@ def test_chunks_that_fit_get_nothing_until_the_others_are_full():
     assert repaired(0.0, [0.3, 0.2, 0.4]) == [0, 0, 0]
 
 
-def test_epic_repairs_the_heads_of_all_but_the_first():
+def test_epic_repairs_the_heads_of_all_but_a_first_one_that_stood_first():
     layout = prompt((20, 0), (3, 1), (20, 2), (20, 3), prefix=2)
-    chosen, reasons, _ = chosen_for(layout, Repair())
-    plan = make_plan(layout, chosen, reasons, "epic", Repair(share=17 / 63, run_length=1))
-    by_piece = {one.piece: (one.repaired - one.start).tolist() for one in plan.reused}
-    assert by_piece == {0: [], 1: [], 2: [0, 1, 2], 3: list(range(7)), 4: list(range(7))}
+    keys, prefix, _ = stored(layout)
+
+    def repaired(share, *histories, run_length=1):
+        chosen = {
+            at: Chosen(at, layout.spans[at].start, variant(keys[at], layout.pieces[at].ids, history, prefix=prefix), 1)
+            for at, history in zip(layout.chunks, histories, strict=True)
+        }
+        plan = make_plan(layout, chosen, {}, "epic", Repair(share=share, run_length=run_length))
+        assert all((np.diff(one.repaired) == 1).all() for one in plan.reused)
+        assert all(one.repaired[0] == one.start for one in plan.reused if len(one.repaired))
+        return [len(one.repaired) for one in plan.reused]
+
+    alone, behind = (), ("stranger",)
+    assert repaired(17 / 63, alone, behind, behind, behind) == [0, 3, 7, 7]
+    assert repaired(17 / 63, alone, alone, alone, alone) == [0, 3, 7, 7], "only the prompt's first takes its place"
+    assert repaired(18 / 63, behind, behind, behind, behind) == [5, 3, 5, 5], "the first was not first"
+    assert repaired(43 / 63, alone, behind, behind, behind) == [0, 3, 20, 20]
+    assert repaired(45 / 63, alone, behind, behind, behind) == [2, 3, 20, 20], "nobody else can take the rest"
+    assert 45 <= sum(repaired(45 / 63, alone, behind, behind, behind, run_length=8)) < 45 + 8
+    assert repaired(1, alone, behind, behind, behind) == [20, 3, 20, 20]
 
 
 def test_random_tokens_follow_the_seed_and_the_prompt():

@@ -6,36 +6,13 @@ import math
 
 import pytest
 import torch
-from transformers import (
-    CohereConfig,
-    GlmConfig,
-    GPTNeoXConfig,
-    LlamaConfig,
-    PhiConfig,
-    Qwen2Config,
-    Qwen3Config,
-    StableLmConfig,
-)
+from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from ragkit.cachecraft.hf.backend import HfBackend
 from ragkit.cachecraft.hf.rotary import Pairing, Rotary, form_of, once, rotated, unrotated
 from tests.cachecraft.hf import tiny
-
-THETA = {"rope_theta": 10000.0}
-TYPES = {
-    "default": {"rope_type": "default", **THETA},
-    "linear": {"rope_type": "linear", "factor": 4.0, **THETA},
-    "llama3": {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 256,
-        **THETA,
-    },
-    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, **THETA},
-}
+from tests.cachecraft.hf.rotary_types import TYPES, configs
 
 
 def test_example_4():
@@ -81,10 +58,11 @@ def test_the_same_position_copies_the_bits():
     assert torch.equal(one.moved(keys, 12, 12), keys)
 
 
-def test_rounding_in_between_and_the_models_arithmetic_are_closer():
+@pytest.mark.parametrize("arithmetic", [torch.bfloat16, torch.float32])
+def test_rounding_in_between_and_the_models_arithmetic_are_closer(arithmetic):
     keys = torch.randn(1, 2000, 128, generator=torch.Generator().manual_seed(0)).bfloat16()
-    one = rotary("default", torch.bfloat16)
-    stored, true = computed(one, keys, 17), computed(one, keys, 9000)
+    one = rotary("default", torch.bfloat16, arithmetic)
+    stored, true = (as_the_model(one, keys, start) for start in (17, 9000))
 
     def error(found: torch.Tensor) -> float:
         return float((found.double() - true.double()).norm() / true.double().norm())
@@ -95,6 +73,14 @@ def test_rounding_in_between_and_the_models_arithmetic_are_closer():
     moved = one.moved(stored, 17, 9000)
     assert error(moved) < 0.9 * error(plain)
     assert (moved == true).double().mean() > (plain == true).double().mean() + 0.1
+
+
+def as_the_model(one: Rotary, keys: torch.Tensor, start: int) -> torch.Tensor:
+    """Return the keys as a model of that arithmetic rotates them, rounded to its format."""
+    cos, sin = one.module(keys, torch.arange(start, start + keys.shape[-2])[None])
+    wide = [part.to(one.arithmetic) for part in (keys[None], cos, sin)]
+    found: torch.Tensor = apply_rotary_pos_emb(wide[0], wide[0], *wide[1:])[1][0]
+    return found.to(keys.dtype)
 
 
 def test_rows_are_the_models_own_with_their_rounding_and_scale():
@@ -112,17 +98,7 @@ def test_forms():
         assert torch.equal(once(wide, form), row)
 
 
-NEOX = {"rope_parameters": {**TYPES["default"], "partial_rotary_factor": 0.5}}
-CONFIGS = {
-    **{f"llama {kind}": LlamaConfig(**tiny.SIZES, rope_parameters=dict(found)) for kind, found in TYPES.items()},
-    "qwen2": Qwen2Config(**tiny.SIZES),
-    "qwen3": Qwen3Config(**tiny.SIZES, head_dim=16),
-    "gpt-neox, a part of the dimensions": GPTNeoXConfig(**tiny.SIZES, **NEOX),
-    "phi, a part of the dimensions": PhiConfig(**tiny.SIZES, **NEOX),
-    "stablelm, a part of the dimensions": StableLmConfig(**tiny.SIZES, **NEOX),
-    "cohere, neighbours": CohereConfig(**tiny.SIZES),
-    "glm, neighbours, a part of the dimensions": GlmConfig(**tiny.SIZES, head_dim=16, **NEOX),
-}
+CONFIGS = configs()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -103,6 +103,70 @@ def test_a_file_that_is_gone_and_one_that_is_a_link_are_misses(tmp_path: Path):
     assert tier.failures == {"gone": 1, "input/output": 1}
 
 
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES, errno.ENOMEM])
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_what_the_system_refuses_for_the_moment_costs_no_file(tmp_path: Path, monkeypatch, code: int, stepwise: bool):
+    tier = DiskTier(tmp_path, 10**6)
+    tier.put({"a": blob(SIZE)})
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blob_file.os, "open", refuse)
+        if stepwise:
+            with pytest.raises(OSError, match=os.strerror(code)) as raised:
+                tier.readers(["a"])["a"].step(1)
+            tier.failed("a", raised.value)
+        else:
+            assert tier.get(["a"]) == [None]
+    assert tier.may_have(["a", "b"]) == [True, False]
+    assert sum(tier.failures.values()) == 1
+    assert same(tier.get(["a"])[0], blob(SIZE))
+
+
+def test_a_folder_where_a_blob_belongs_makes_way(tmp_path: Path):
+    tier = DiskTier(tmp_path, 10**6)
+    tier.put({"a": blob(SIZE)})
+    path = only_file(tmp_path)
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    (tmp_path / "temporary" / "left").mkdir()
+    assert tier.get(["a"]) == [None]
+    assert not tier.may_have(["a"])[0]
+    (path / "inside").mkdir(parents=True, exist_ok=True)
+    again = DiskTier(tmp_path, 10**6)
+    assert again.listed
+    assert again.put({"a": blob(SIZE)}) == {"a"}
+    assert same(again.get(["a"])[0], blob(SIZE))
+    assert not again.failures
+
+
+def test_it_tells_what_it_had_no_room_for(tmp_path: Path):
+    heard: list[str] = []
+    tier = DiskTier(tmp_path, 25_000, evicted=heard.extend)
+    tier.put({"a": blob(10_000)})
+    tier.put({"b": blob(10_000)})
+    assert not heard
+    tier.put({"c": blob(20_000)})
+    assert heard == ["a", "b"]
+    tier.close()
+    smaller = DiskTier(tmp_path, 5_000, evicted=heard.extend)
+    smaller.trim()
+    assert heard == ["a", "b", "c"]
+
+
+def test_it_is_cleared_whole_or_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tier = DiskTier(tmp_path, 10**6)
+    tier.put({"a": blob(10), "b": blob(10)})
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+        assert not tier.clear()
+    again = DiskTier(tmp_path, 10**6)
+    assert again.clear()
+    assert not list((tmp_path / "blobs").rglob("*.kv"))
+
+
 def test_it_reopens_with_everything_and_bounded(tmp_path: Path):
     first = DiskTier(tmp_path, 100_000)
     first.put({f"n{number}": blob(10_000, number) for number in range(8)})

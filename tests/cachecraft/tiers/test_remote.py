@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ from ragkit.cachecraft.tiers.breaker import Breaker
 from ragkit.cachecraft.tiers.codec import header_of, pack
 from ragkit.cachecraft.tiers.memory import MemoryTier
 from ragkit.cachecraft.tiers.remote import RemoteTier
+from ragkit.cachecraft.tiers.server import Server
 from ragkit.cachecraft.tiers.tiered import Tiered
 from ragkit.errors import MissingExtraError, UsageError
 from tests.cachecraft.tiers.blobs import blob, same
@@ -80,7 +82,8 @@ def test_a_blob_of_several_parts_survives_this_process_and_damage_is_a_miss():
         client.set("ragkit:kv:{space}:big:3", bytes(part))
         assert tier.get(["big", "small"])[0] is None
         assert tier.failures == {"checksum": 1}
-        assert tier.exists(["big", "small"]) == [False, True]
+        assert tier.may_have(["big", "small"]) == [False, True]
+        assert len(client.keys("*:big:*")) == 14, "whoever only reads removes nothing"
         for damage in ("missing part", "longer part", "head of another", "head of another model", "noise"):
             tier.put({"big": big})
             match damage:
@@ -237,8 +240,6 @@ def test_nobody_there_is_a_miss():
 
 def test_a_server_that_stops_while_it_sends(tmp_path: Path):
     """A real server, stopped by a signal between the header and the last part."""
-    import signal
-
     with running_server() as (port, process):
         tier = tier_at(port, part_bytes=200_000, seconds=1.0)
         assert tier.put({"a": blob(1_000_000), "b": blob(10)}) == {"a", "b"}
@@ -275,3 +276,117 @@ def test_every_array_that_comes_back_is_its_own():
         assert other is not None
         assert not np.shares_memory(one, other)
         tier.close()
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
+    """Let one command of the server take so long more."""
+    real = getattr(Server, method)
+
+    def late(self: Server, *given: object, **named: object) -> object:
+        time.sleep(seconds)
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Server, method, late)
+
+
+@pytest.mark.parametrize(("rate", "comes"), [(2e6, True), (2e9, False)])
+def test_a_large_blob_has_the_time_that_its_bytes_take(monkeypatch: pytest.MonkeyPatch, rate: float, comes: bool):
+    with running_server() as (port, _):
+        writer = tier_at(port, part_bytes=200_000)
+        assert writer.put({"a": blob(2_000_000), "b": blob(2_000_000, 1)}) == {"a", "b"}
+        writer.close()
+        slow(monkeypatch, "get", 0.05)
+        tier = tier_at(port, seconds=SECONDS, rate=rate)
+        found = tier.get(["a", "absent", "b"])
+        assert [one is not None for one in found] == [comes, False, comes]
+        assert tier.may_have(["a", "absent", "b"]) == [True, False, True], "late is not gone"
+        assert bool(tier.failures) != comes
+        tier.close()
+
+
+def test_a_large_blob_is_put_in_the_time_that_its_bytes_take(monkeypatch: pytest.MonkeyPatch):
+    with running_server() as (port, _):
+        slow(monkeypatch, "set", 0.05)
+        tier = tier_at(port, seconds=SECONDS, rate=2e6, part_bytes=200_000)
+        assert tier.put({"a": blob(2_000_000)}) == {"a"}
+        tier.close()
+        tier = tier_at(port, seconds=SECONDS, rate=2e9, part_bytes=200_000)
+        assert tier.put({"b": blob(2_000_000)}) == set()
+        assert tier.may_have(["b"]) == [False], "what was not confirmed is not there"
+        tier.close()
+
+
+def test_what_is_deleted_is_removed_before_the_connections_close(monkeypatch: pytest.MonkeyPatch):
+    with running_server() as (port, _):
+        tier = tier_at(port)
+        names = [f"n{number}" for number in range(400)]
+        assert len(tier.put({name: blob(10) for name in names})) == 400
+        slow(monkeypatch, "remove", 0.01)
+        for name in names[1:]:
+            tier.delete([name])
+        tier.close()
+        assert len(Valkey(port=port).keys("*")) == 3
+
+
+def test_what_cannot_be_removed_is_counted_and_removed_when_the_server_is_back():
+    clock = Clock()
+    breaker = Breaker(10, clock=clock)
+    with running_server() as (port, _):
+        tier = tier_at(port, breaker=breaker)
+        tier.put({"a": blob(10), "b": blob(10), "c": blob(10)})
+        breaker.failed()
+        tier.delete(["a"])
+        breaker.answered()
+        tier.delete(["b"])
+        until = time.monotonic() + 5
+        while tier.names() != ["c"] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert tier.names() == ["c"]
+        breaker.failed()
+        tier.delete(["c"])
+        tier.close()
+        assert tier.failures["left behind"] == 1
+
+
+def test_what_is_put_again_is_not_removed_by_an_earlier_deletion(monkeypatch: pytest.MonkeyPatch):
+    with running_server() as (port, _):
+        tier = tier_at(port)
+        tier.put({"a": blob(10)})
+        slow(monkeypatch, "sizes_of", 0.02)
+        for seed in range(10):
+            tier.delete(["a"])
+            assert tier.put({"a": blob(10, seed)}) == {"a"}
+            assert same(tier.get(["a"])[0], blob(10, seed))
+        tier.close()
+        assert same(tier_at(port).get(["a"])[0], blob(10, 9))
+
+
+def test_clearing_removes_all_of_one_scope_whoever_put_it(monkeypatch: pytest.MonkeyPatch):
+    with running_server() as (port, process):
+        tier, other, odd = tier_at(port, seconds=SECONDS), tier_at(port, scope="space2"), tier_at(port, scope="[s]*")
+        other.put({"a": blob(10)})
+        odd.put({"a": blob(10)})
+        tier_at(port).put({f"n{number}": blob(10) for number in range(1200)})
+        client = Valkey(port=port)
+        client.set("ragkit:kv:{space}:never whole:0", b"part")
+        slow(monkeypatch, "sweep", 0.01)
+        assert tier.clear()
+        assert not client.keys("ragkit:kv:{space}*")
+        assert other.names() == odd.names() == ["a"]
+        assert odd.clear()
+        assert client.dbsize() == 3, "those of the other space"
+        process.send_signal(signal.SIGSTOP)
+        assert not tier.clear()
+        process.send_signal(signal.SIGCONT)
+        for one in (tier, other, odd):
+            one.close()
+
+
+def test_it_knows_its_bytes_once_it_has_listed_its_blobs():
+    with running_server() as (port, _):
+        tier = tier_at(port)
+        tier.put({"a": blob(700), "b": blob(600)})
+        again = tier_at(port)
+        assert (len(again.names()), again.used) == (2, 1300)
+        tier.close()
+        again.close()

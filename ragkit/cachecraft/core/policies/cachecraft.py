@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ragkit.cachecraft.core.choice import Chosen
 from ragkit.cachecraft.core.policies.task import RepairTask
-from ragkit.cachecraft.core.runs import Tokens, whole_runs
+from ragkit.cachecraft.core.runs import Tokens, ascending, whole_runs
 from ragkit.cachecraft.core.sharing import share_out
 
 
@@ -19,16 +19,10 @@ def by_context(task: RepairTask) -> Tokens:
     """
     shared = task.repair.alpha is None
     counts = counts_by_cfo(task) if shared else task.counts
-    singles = [
-        _order(one)[:count] + offset
-        for one, count, offset in zip(task.chunks, counts.tolist(), task.offsets.tolist(), strict=True)
-        if count
-    ]
-    if not singles:
-        return np.zeros(0, np.int64)
-    chosen = np.concatenate(singles).astype(np.int64)
+    singles = np.concatenate([_order(one)[:count] for one, count in zip(task.chunks, counts.tolist(), strict=True)])
+    chosen = singles + np.repeat(task.offsets, counts)
     if task.repair.run_length == 1:
-        return np.sort(chosen)
+        return ascending(chosen, task.tokens)
     return whole_runs(chosen, _masses(task), task.lengths, counts, task.repair.run_length, by_chunk=True, carry=shared)
 
 

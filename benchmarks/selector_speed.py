@@ -1,17 +1,19 @@
-"""Latency of the selectors, and how good a tree search is when it is stopped early, on real candidates.
+"""What selectors take, how good a tree search is that is cut short, and what scoring fewer hits misses.
 
-    python -m benchmarks.selecting [DATA_FOLDER] [EMBEDDER] [QUESTIONS]
+    python -m benchmarks.selector_speed [DATA_FOLDER] [EMBEDDER] [QUESTIONS]
 
 Candidates are the first 50 chunks of hybrid retrieval for questions of chunking_eval (recursive chunks of 200 tokens),
-the budget is 2,000 tokens of MiniLM's tokenizer. EMBEDDER is hashing (default) or a model's name. "search" is the tree
-search once the terms and vectors of the candidates are known; "whole call" includes them. The anytime curve gives the
-best value after so many milliseconds of search, as a share of the best value that any of the searches found for the
-same question, a tree of 2,000 expansions and a beam of 10 among them.
+all that have evidence unless QUESTIONS says how many; the budget is 2,000 tokens of MiniLM's tokenizer. EMBEDDER is a
+model's name (all-MiniLM-L6-v2) or hashing. "Search alone" is the tree search once the terms and vectors of the
+candidates are known; a whole call includes them. The anytime curve gives the best value after so many milliseconds of
+search, as a share of the best value that any of the searches found for the same question, a tree of 2,000 expansions
+and a beam of 10 among them. Pruning and early exit: which share of the best five by cosine of all 50 they miss. Last:
+how much of its budget the tree search takes, of few and of many candidates.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.evidence import records
 from benchmarks.machine import describe
@@ -44,6 +47,8 @@ from ragkit.selectors.tree import TreeRules, search_tree
 from ragkit.selectors.tree_search import TreeSearchSelector
 
 CANDIDATES, BUDGET = 50, 2000
+REPEATS = 10
+"""Of a cut, which takes microseconds: its p99 is else that of whatever interrupts it."""
 MOMENTS = (1, 2, 5, 10, 20, 30, 50, 100)
 """Milliseconds."""
 
@@ -115,7 +120,7 @@ def latency(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: Hf
     print("| what | p50, ms | p99, ms | chunks kept | tokens kept |\n| --- | --- | --- | --- | --- |")
     for name, policy in POLICIES.items():
         lists = [sorted((hit.score for hit in hits), reverse=True) for _, hits in questions]
-        times, _ = milliseconds([partial(cut, scores, policy) for scores in lists])
+        times, _ = milliseconds([partial(cut, scores, policy) for scores in lists] * REPEATS)
         print(f"| cut({name}) of 50 scores | {times[0]:.3f} | {times[1]:.3f} | | |")
     count = tokenizer.count
     selectors = {
@@ -153,6 +158,18 @@ def missed(questions: Sequence[Question], cosine: Reranker) -> None:
         print(f"| {alpha or ''} | {patience or ''} | {scored:.1f} of {CANDIDATES} | {100 * lost:.1f} % |")
 
 
+def filled(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: HfTokenizer) -> None:
+    """Print how much of its budget a tree search takes on coverage."""
+    print("\n| candidates | budget, tokens | kept, mean | questions with less than half kept |")
+    print("| ---: | ---: | ---: | ---: |")
+    for candidates in (10, CANDIDATES):
+        for tokens in (450, 900, BUDGET):
+            selector = TreeSearchSelector(tokens=tokens, count=tokenizer.count)
+            done = [selector.select(query, hits[:candidates], None, corpus).tokens for query, hits in questions]
+            shares = np.array(done) / tokens
+            print(f"| {candidates} | {tokens:,} | {shares.mean():.0%} | {(shares < 0.5).mean():.0%} |")
+
+
 def anytime(questions: Sequence[Question], corpus: SnapshotCorpus, tokenizer: HfTokenizer) -> None:
     """Print the anytime curve, and the values of the other searches against the same final value."""
     tasks = [problem(question, corpus, tokenizer) for question in questions]
@@ -178,23 +195,30 @@ def curve(name: str, searched: Sequence[Best], final: Sequence[float]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
-    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data") / "chunking_eval"
-    name = sys.argv[2] if len(sys.argv) > 2 else "hashing"
-    most = int(sys.argv[3]) if len(sys.argv) > 3 else 200
-    embedder = {"name": "hashing"} if name == "hashing" else {"name": "sentence_transformer", "model": name}
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", nargs="?", type=Path, default=Path("../shared/data"))
+    parser.add_argument("embedder", nargs="?", default="all-MiniLM-L6-v2")
+    parser.add_argument("questions", nargs="?", type=int, help="so many of them, evenly drawn; all where left out")
+    args = parser.parse_args()
+    hashing = args.embedder == "hashing"
+    embedder = {"name": "hashing"} if hashing else {"name": "sentence_transformer", "model": args.embedder}
     config = PipelineConfig.from_mapping({"chunker": {"name": "recursive", "size": 200}, "embedder": embedder})
     tokenizer = HfTokenizer.from_folder(model_folder("all-MiniLM-L6-v2"))
+    folder = args.data / "chunking_eval"
     with tempfile.TemporaryDirectory() as scratch, Pipeline(Path(scratch) / "index", config) as pipeline:
-        report = pipeline.index([data / "corpus.jsonl.gz"])
-        asked = [query["question"] for query in records(data / "queries.jsonl.gz")]
-        asked = asked[:: max(1, len(asked) // most)][:most]
+        report = pipeline.index([folder / "corpus.jsonl.gz"])
+        asked = [query["question"] for query in records(folder / "queries.jsonl.gz") if query["evidence"]]
+        asked = asked[:: max(1, len(asked) // (args.questions or len(asked)))][: args.questions]
         questions = [(query, pipeline.retrieve(query, CANDIDATES)) for query in asked]
         corpus = SnapshotCorpus(pipeline.snapshot)
-        print(f"{len(questions)} questions, {report.chunks:,} chunks, embedder {name}; {describe()}.\n")
-        latency(questions, corpus, tokenizer, CosineReranker(pipeline.embedder))
-        missed(questions, CosineReranker(pipeline.embedder))
+        cosine = CosineReranker(pipeline.embedder)
+        print(f"{len(questions)} questions, {report.chunks:,} chunks, {args.embedder}, one thread; {describe()}.\n")
+        torch.set_num_threads(1)
+        latency(questions, corpus, tokenizer, cosine)
+        missed(questions, cosine)
         anytime(questions, corpus, tokenizer)
+        filled(questions, corpus, tokenizer)
 
 
 if __name__ == "__main__":
