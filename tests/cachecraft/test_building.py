@@ -9,7 +9,7 @@ import pytest
 
 from ragkit.cachecraft import building as building_module
 from ragkit.cachecraft.building import Built, build_chunks
-from ragkit.cachecraft.core.keys import chunk_key
+from ragkit.cachecraft.core.keys import chunk_key, variant_name
 from ragkit.cachecraft.reuse import ChunkReuse
 from ragkit.cachecraft.store import ChunkStore
 from ragkit.cachecraft.tiers import blob_file
@@ -36,6 +36,9 @@ def test_built_chunks_serve_any_prompt_and_are_exact_behind_the_prefix(session, 
     assert built.bytes == sum(len(ids) for ids in stored_ids(session)) * backend.token_bytes
     assert told == [("chunks", 4, 4)]
     assert {(one.generation, one.history) for one in session.store.index} == {(0, ())}
+    for one in session.store.index:  # bytes made behind other labels have another name
+        behind = (one.prefix, one.history, one.start, one.generation)
+        assert one.name == variant_name(one.chunk, *behind, context=one.context)
     done = ChunkReuse(backend, session.store, KvReuseConfig()).compute(pieces.layout(prompt((3, 1), "When?")))
     assert not done.plan.reasons
 
