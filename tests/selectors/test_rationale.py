@@ -19,7 +19,7 @@ from ragkit.scoring.elbow import PAPER, Elbow
 from ragkit.selectors.rationale import RationaleSelector
 from ragkit.selectors.rationale_pairing import choose, paired
 from ragkit.selectors.rationale_verifying import ModelVerifier
-from ragkit.selectors.rationale_writing import by_pseudo_relevance, by_template, salvaged
+from ragkit.selectors.rationale_writing import by_pseudo_relevance, salvaged
 from ragkit.testing.scripted import ScriptedLanguageModel
 from ragkit.testing.selector import check_selector
 
@@ -411,33 +411,6 @@ def test_wrong_use():
 
 
 # without a model
-
-
-def test_templates_split_the_question_and_probe_its_subject():
-    needs = [one.need for one in by_template("Who built the bridge and when did it open?", 8).rationales]
-    assert needs[0] == "Who built the bridge and when did it open?"
-    assert {"Who built the bridge", "when did it open", "exception to built the bridge"} <= set(needs)
-    assert len(by_template("Who?", 1).rationales) == 1
-    assert by_template("?", 8).rationales
-
-
-@pytest.mark.parametrize(
-    ("question", "subject"),
-    [
-        ("How are budgets set?", "budgets set"),
-        ("What does the licence cover?", "licence cover"),
-        ("Which island is the largest?", "island is the largest"),
-        ("What is an answer?", "answer"),
-        ("What's the island called?", "island called"),
-        ("How many islands are there?", "islands are there"),
-        ("Is didactic material sold?", "didactic material sold"),
-        ("Whoever wrote it?", "Whoever wrote it"),
-        ("What is the?", "What is the"),
-    ],
-)
-def test_template_probes_hold_whole_words(question, subject):
-    needs = [one.need for one in by_template(question, 8).rationales]
-    assert needs == [question, f"definition of {subject}", f"exception to {subject}", f"date or number of {subject}"]
 
 
 def test_pseudo_relevance_takes_a_telling_sentence_of_each_of_the_first_hits():
