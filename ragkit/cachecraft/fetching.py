@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from ragkit.cachecraft.core.choice import Chosen, choose, prefix_key
@@ -178,18 +178,18 @@ class _Loader:
                 self._failures.append(f"load: {name} has another size")
 
     def _coming(self, tokens: Mapping[str, int]) -> set[str]:
-        """Add what begins to arrive and return its names, those of another size included."""
+        """Add what begins to arrive and return its names; what has another size is left to `store.load` to judge."""
         batch = self._fetcher.store.arrive(list(tokens))
         if batch is None:
             return set()
         self.batches.append(batch)
+        coming = set()
         for name, arriving in batch.arriving.items():
-            try:
+            with suppress(UsageError):
                 self.found[name] = self._fetcher.backend.incoming(arriving, tokens[name])
                 self.bytes += arriving.size
-            except UsageError:
-                self._failures.append(f"load: {name} has another size")
-        return set(batch.arriving)
+                coming.add(name)
+        return coming
 
     def _size(self, tokens: int) -> int:
         return tokens * self._fetcher.backend.token_bytes
