@@ -45,7 +45,7 @@ class Evidence:
         ...     if all_at_twice_the_bound.shown:
         ...         break
         >>> requests
-        11
+        10
         """
         laid = 1 / ((self.samples + 1) * (self.samples + 2))
         ratio = divergence / self.bound
