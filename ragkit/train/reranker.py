@@ -110,7 +110,12 @@ def train_reranker(
             encoder_fingerprint=folder_fingerprint(encoder),
             teacher=None if settings.teacher is None else folder_fingerprint(model_folder(settings.teacher)),
             data=data,
-            settings={**asdict(settings), "device": str(judge.device), "pipeline": config.model_dump(mode="json")},
+            # a remote chunk store's address may hold a password
+            settings={
+                **asdict(settings),
+                "device": str(judge.device),
+                "pipeline": config.model_dump(mode="json", exclude={"kv_reuse": {"remote"}}),
+            },
             epochs=epochs,
             held_out=_compared(best, baseline),
             libraries={name: version(name) for name in ("ragkit", "torch", "transformers")},

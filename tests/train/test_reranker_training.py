@@ -51,6 +51,7 @@ def test_the_folder_is_a_cross_encoder_with_its_card(trained):
     card = json.loads((trained.folder / "ragkit_card.json").read_text(encoding="utf-8"))
     assert card["data"][0]["fingerprint"] == "things-6"
     assert card["settings"]["steps"]["seed"] == 0
+    assert "remote" not in card["settings"]["pipeline"]["kv_reuse"], "its address may hold a password"
     assert "things-6" in (trained.folder / "README.md").read_text(encoding="utf-8")
     assert not [path for path in trained.folder.iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
 
