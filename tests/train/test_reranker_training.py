@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from ragkit.config import PipelineConfig
+from ragkit.config import KvReuseConfig, PipelineConfig
 from ragkit.errors import ConfigError, ModelError, UsageError
 from ragkit.eval.types import EvalSet
 from ragkit.rerankers.cross_encoder import CrossEncoderReranker
@@ -32,6 +32,7 @@ def settings(encoder, **changes) -> Settings:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_encoder, things, config):
     folder = tmp_path_factory.mktemp("trained")
+    config = config.model_copy(update={"kv_reuse": KvReuseConfig(remote="valkey://:s3cret@localhost")})
     return train_reranker([things], folder / "judge", settings(tiny_encoder), config=config, work=folder / "work")
 
 
@@ -51,7 +52,8 @@ def test_the_folder_is_a_cross_encoder_with_its_card(trained):
     card = json.loads((trained.folder / "ragkit_card.json").read_text(encoding="utf-8"))
     assert card["data"][0]["fingerprint"] == "things-6"
     assert card["settings"]["steps"]["seed"] == 0
-    assert "remote" not in card["settings"]["pipeline"]["kv_reuse"], "its address may hold a password"
+    assert card["settings"]["pipeline"]["kv_reuse"]["share"] == 0.3
+    assert not [path for path in trained.folder.iterdir() if b"s3cret" in path.read_bytes()], "of the remote store"
     assert "things-6" in (trained.folder / "README.md").read_text(encoding="utf-8")
     assert not [path for path in trained.folder.iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
 
