@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.judge_pack import READ, Texts, english, half, packed, pairs_of, written
+from benchmarks.judge_pack import NEIGHBOURS, READ, Texts, english, half, packed, pairs_of, written
 from ragkit.train.asked import Asked
 
 VALIDATION = "policyqa_dev"
@@ -31,7 +31,6 @@ TRAINING = ("squad_a", "xquad_a", "multihop_rag_a", "tatqa_dev", "musique")
 LEXICAL = ("scifact",)
 """Retrieved by words alone: embedding its 5,183 abstracts would take longer than everything else."""
 TABLES = ("chunking_eval", "contract_nli", VALIDATION)
-NEIGHBOURS = 1
 
 
 def pack(data: Path, work: Path, indexes: Path) -> None:

@@ -16,11 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.judge_pack import READ, read, unpacked, written
+from benchmarks.judge_pack import NEIGHBOURS, READ, read, unpacked, written
 from benchmarks.judge_training import WEIGHTS, fused_ranking
 from ragkit.selectors.extractive_judging import shown
-
-NEIGHBOURS = 1
 
 
 def score(work: Path, out: Path, seconds: float) -> None:

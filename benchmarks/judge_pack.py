@@ -21,6 +21,8 @@ from ragkit.train.asked import Asked
 
 READ = 20
 """Hits whose sentences `extractive` reads by default."""
+NEIGHBOURS = 1
+"""Sentences that are shown on each side of the judged one."""
 
 
 class Texts:

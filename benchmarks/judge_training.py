@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from benchmarks.judge_pack import READ, half, read, unpacked, written
+from benchmarks.judge_pack import NEIGHBOURS, READ, half, read, unpacked, written
 from ragkit.models.hub import model_folder
 from ragkit.train.asked import Asked
 from ragkit.train.fitting import Fitting, InMemory
@@ -26,7 +26,6 @@ from ragkit.train.settings import Steps
 Kind = Literal["encoder", "decoder", "student"]
 Settings = dict[str, tuple[Drawing, Steps]]
 
-NEIGHBOURS = 1
 ENCODER: Settings = {
     "listwise, cloze": (Drawing(cloze=2), Steps(epochs=3, batch=16, rate=2e-4)),
     "listwise": (Drawing(), Steps(epochs=3, batch=16, rate=2e-4)),
@@ -40,9 +39,9 @@ DECODER: Settings = {
 }
 STUDENT: Settings = {"listwise, cloze": (Drawing(cloze=2), Steps(epochs=4, batch=16, rate=2e-4))}
 QUICK: Settings = {"quick": (Drawing(size=4, positives=1, cloze=1), Steps(epochs=1, batch=4, length=48))}
-"""In this order, as far as the time allows; the one with the best recall on the validation set, alone or fused, is
-trained again with it."""
 SETTINGS: dict[Kind, Settings] = {"encoder": ENCODER, "decoder": DECODER, "student": STUDENT}
+"""Tried in this order, as far as the time allows; the one with the best recall on the validation set, alone or fused,
+is trained again with it."""
 DECODER_MODEL = "SmolLM2-135M-Instruct"
 
 WEIGHTS = (0.0, 1.0, 2.5, 5.0, 10.0, 20.0)

@@ -27,7 +27,7 @@ def convert(gguf: Path, target: Path, progress: Progress | None = None) -> None:
     folder, name = str(gguf.parent), gguf.name
     with _bars_replaced_by(progress):
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        as_named({name: field.contents() for name, field in GGUFReader(gguf).fields.items()}, tokenizer)
+        as_named({name: field.contents() for name, field in _named(gguf)}, tokenizer)
         model = AutoModelForCausalLM.from_pretrained(
             folder, gguf_file=name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
@@ -35,6 +35,13 @@ def convert(gguf: Path, target: Path, progress: Progress | None = None) -> None:
             del model.config.quantization_config
         tokenizer.save_pretrained(target)
         model.save_pretrained(target)
+
+
+def _named(gguf: Path) -> Iterator[tuple[str, Any]]:
+    """Yield what the file's metadata say of the tokenizer, without its long lists of tokens and merges."""
+    for name, field in GGUFReader(gguf).fields.items():
+        if name in {"tokenizer.ggml.model", "tokenizer.ggml.pre"} or name.endswith("_token_id"):
+            yield name, field
 
 
 def as_named(fields: Mapping[str, Any], tokenizer: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ragkit.answering.prompt import build_prompt
 from ragkit.cachecraft.pieces import Pieces
+from ragkit.models.causal.loading import load_tokenizer
 from ragkit.protocols import Segment
 from ragkit.schema import Chunk, Hit
 
@@ -34,9 +35,13 @@ def backend(smollm):
 
 
 @pytest.fixture(scope="session")
-def pieces(smollm):
-    with smollm.loaded() as engine:
-        return Pieces(engine.tokenizer)
+def tokenizer(smollm_folder):
+    return load_tokenizer("smollm", smollm_folder)
+
+
+@pytest.fixture(scope="session")
+def pieces(tokenizer):
+    return Pieces(tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from ragkit.answering.prompt import build_prompt
 from ragkit.cachecraft.borders import differences
 from ragkit.cachecraft.groups import grouped, stripped
 from ragkit.cachecraft.pieces import Pieces
-from ragkit.models.causal.loading import load_tokenizer
 from ragkit.models.chat_template import prompt_ids
 from ragkit.protocols import Segment
 from ragkit.schema import Chunk, Hit
@@ -48,16 +47,6 @@ LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizer(smollm_folder):
-    return load_tokenizer("smollm", smollm_folder)
-
-
-@pytest.fixture(scope="module")
-def pieces(tokenizer):
-    return Pieces(tokenizer)
 
 
 def asked(texts: list[str], question: str = "What is it?") -> list[Segment]:

@@ -12,19 +12,8 @@ from ragkit.answering.prompt import build_prompt
 from ragkit.cachecraft.core.prompt import Kind
 from ragkit.cachecraft.pieces import Pieces
 from ragkit.errors import UnsupportedError, UsageError
-from ragkit.models.causal.loading import load_tokenizer
 from ragkit.protocols import Segment
 from ragkit.schema import Chunk, Hit
-
-
-@pytest.fixture(scope="module")
-def tokenizer(smollm_folder):
-    return load_tokenizer("smollm", smollm_folder)
-
-
-@pytest.fixture(scope="module")
-def pieces(tokenizer):
-    return Pieces(tokenizer)
 
 
 def hit(number: int, text: str) -> Hit:
